@@ -1,0 +1,20 @@
+/*
+ * Kubernetes resource quantities: "500m", "64Mi", "1e3", "0.5". Pure.
+ * Source: k8s.io/apimachinery pkg/api/resource (suffixes n u m k M G T P E, Ki to Ei, e/E
+ * exponents).
+ */
+#pragma once
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* Rounded up to the unit asked for, as Value() and MilliValue() do. -EINVAL, or -ERANGE beyond 63
+ * bits. */
+int quantity_parse(const char *text, int64_t *ret_value);
+int quantity_parse_milli(const char *text, int64_t *ret_milli);
+
+enum { QUANTITY_TEXT_MAX = 32 };
+/* Canonical forms: cpu "1500m" or "2"; bytes in the largest binary suffix that divides ("64Mi",
+ * "1000"). */
+const char *quantity_format_milli(int64_t milli, char buf[static QUANTITY_TEXT_MAX]);
+const char *quantity_format_bytes(int64_t bytes, char buf[static QUANTITY_TEXT_MAX]);
