@@ -8,13 +8,17 @@
 
 #include "base/err.h"
 
-/* Rounded up to the unit asked for, as Value() and MilliValue() do. -EINVAL, or -ERANGE beyond 63
- * bits. */
+/*
+ * Rounded up to the unit asked for, as Value() and MilliValue() do; a sign is allowed. -EINVAL, or
+ * -ERANGE beyond 63 bits (where Kubernetes would cap a binary suffix).
+ */
 int quantity_parse(const char *text, int64_t *ret_value);
 int quantity_parse_milli(const char *text, int64_t *ret_milli);
 
 enum { QUANTITY_TEXT_MAX = 32 };
-/* Canonical forms: cpu "1500m" or "2"; bytes in the largest binary suffix that divides ("64Mi",
- * "1000"). */
+/*
+ * Canonical forms: cpu in the largest decimal suffix that divides ("1500m", "2", "2k"), bytes in
+ * the largest binary one ("64Mi", "1000").
+ */
 const char *quantity_format_milli(int64_t milli, char buf[static QUANTITY_TEXT_MAX]);
 const char *quantity_format_bytes(int64_t bytes, char buf[static QUANTITY_TEXT_MAX]);
