@@ -107,3 +107,7 @@ const char *json_text_at(const json_t *object, const char *key); /* string or NU
 int json_set(json_t *object, const char *key, json_t *value);
 /* json_set of a string unless @value is NULL. */
 int json_set_text(json_t *object, const char *key, const char *value);
+
+enum { JSON_REAL_TEXT_MAX = 32 };
+/* The shortest text that reads back as @v, whatever the locale. Returns buf. */
+const char *json_real_format(double v, char buf[static JSON_REAL_TEXT_MAX]);

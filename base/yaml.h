@@ -1,9 +1,9 @@
 /*
  * YAML to the tree that JSON gives, by libyaml: manifests, configurations, kubeconfigs.
  *
- * Plain scalars are typed by YAML 1.2's core schema as sigs.k8s.io/yaml does (true, null, 1, 1.5; a
- * quoted "1" stays a string). Anchors are refused (no bombs), duplicate keys too, depth is at most
- * 100, size at most @max.
+ * Plain scalars are typed as sigs.k8s.io/yaml does for every Kubernetes program, which is YAML 1.1:
+ * true, yes, on; null, ~; 1, 0x1f, 0644 (octal), 1_000, 1.5; dates and quoted scalars stay strings.
+ * Anchors and merge keys are refused (no bombs), duplicate keys too; depth is at most 100.
  */
 #pragma once
 #include <jansson.h>
