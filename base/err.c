@@ -16,7 +16,7 @@ const char *err_text(const struct err *err)
         return err && err->message ? err->message : "unknown error";
 }
 
-static char *format(const char *fmt, va_list ap)
+static _printf_(1, 0) char *format(const char *fmt, va_list ap)
 {
         char *s = NULL;
 

@@ -148,7 +148,7 @@ void text_format_fraction(uint64_t v, unsigned decimals, char *buf, size_t size)
                 snprintf(buf, size, "%llu", (unsigned long long)(v / unit));
                 return;
         }
-        while (v % 10 == 0) {
+        while (unit > 10 && v % 10 == 0) {
                 v /= 10;
                 unit /= 10;
                 decimals--;

@@ -206,7 +206,7 @@ const char *duration_format(usec_t d, char buf[static TIME_TEXT_MAX])
         size_t n = 0;
 
         if (d == 0)
-                return strcpy(buf, "0s");
+                return memcpy(buf, "0s", sizeof "0s");
         if (d < USEC_PER_MSEC) {
                 snprintf(buf, TIME_TEXT_MAX, "%" PRIu64 "µs", d);
                 return buf;

@@ -1,0 +1,62 @@
+# The commands people type. Meson builds; the scripts named here do the rest.
+#
+#   make            build into build/
+#   make run        a node by itself on the example manifests; Ctrl-C stops it, its pods stay
+#   make stop       takes that node and its pods away
+#   make test       every tier of tests; sets up what it needs (root)
+#   make cluster    a whole Kubernetes cluster on this machine: NODES=2 KUBE=v1.36.3 DIR=/tmp/skiff
+#   make bench      figures beside crun, runc and a null node; decides nothing
+#   make install    everything into place under PREFIX and DESTDIR
+#   make clean      removes build folders
+
+BUILD  ?= build
+PREFIX ?= /usr
+NODES  ?= 2
+KUBE   ?= v1.36.3
+DIR    ?= /tmp/skiff-cluster
+export KUBE
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@tools/setup build
+	meson setup $(BUILD) --prefix $(PREFIX)
+
+run:
+	@tools/setup build run
+	@$(MAKE) --no-print-directory all
+	@tools/standalone run
+
+stop:
+	@tools/standalone stop
+
+# Tiers in the order of their cost, each on top of what the one before has shown.
+test: unit
+	@tools/setup run test
+	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite kernel --suite node
+	tests/cluster/run
+	@if [ -x tests/boot/run ]; then tests/boot/run; fi
+
+unit: all
+	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite unit
+
+cluster: all
+	@tools/setup run test
+	tests/cluster/up $(DIR) $(NODES)
+
+bench: all
+	@tools/setup run test
+	tests/bench/run
+
+lint:
+	@tools/setup build test
+	tools/lint
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD) build-ci-*
+
+.PHONY: all run stop test unit cluster bench lint install clean
