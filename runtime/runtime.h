@@ -267,9 +267,9 @@ struct image_fs_usage {
 int image_fs_usage(const struct runtime *rt, struct image_fs_usage *ret);
 
 /* ---- seccomp ---- */
-/* RuntimeDefault for a capability set, or a Localhost profile by relative name; fills
- * spec->seccomp. */
+/* RuntimeDefault, or a Localhost profile by relative name, for the capabilities that the container
+ * has (a profile in Docker's format has rules for some only); fills spec->seccomp. */
 int seccomp_runtime_default(uint64_t capabilities, struct oci_seccomp **ret, struct err *err);
-int seccomp_localhost(const struct runtime *rt, const char *profile, struct oci_seccomp **ret,
-                      struct err *err);
+int seccomp_localhost(const struct runtime *rt, const char *profile, uint64_t capabilities,
+                      struct oci_seccomp **ret, struct err *err);
 void oci_seccomp_free(struct oci_seccomp *s);
