@@ -6,17 +6,6 @@
 
 #include "base/cleanup.h"
 
-int safe_close(int fd)
-{
-        if (fd >= 0) {
-                int saved = errno;
-
-                close(fd);
-                errno = saved;
-        }
-        return -1;
-}
-
 bool streq_null(const char *a, const char *b)
 {
         return a && b ? streq(a, b) : a == b;

@@ -30,8 +30,10 @@ enum plan_type {
         PLAN_GROUP,     /* uint32_t[] supplementary groups */
         PLAN_RLIMIT,    /* struct plan_rlimit */
         PLAN_LAYER_DIR, /* string: absolute directory that holds the layers */
-        PLAN_LAYER,     /* string: a layer's directory name below it; topmost first */
-        PLAN_UPPER_DIR, /* string: absolute directory holding "upper" and "work" */
+        PLAN_LAYER,     /* string: a layer's directory name below it, short, without ':', ',', '\\';
+                           topmost first */
+        PLAN_UPPER_DIR, /* string: absolute directory holding "upper" and "work", both there and
+                           empty, never mounted before */
         PLAN_ROOT_PATH, /* string: instead of layers: a plain directory is the root (a bundle of
                            others) */
         PLAN_MOUNT,     /* struct plan_mount, then strings: source, destination, data */

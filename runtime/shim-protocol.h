@@ -6,9 +6,20 @@
  * may ask again after a restart. Events carry a sequence number and are kept by the shim until
  * acknowledged. Linked into the static shim: libc and the kernel's headers only.
  *
- * Descriptors a shim is born with: 3 listening socket, 4 sandbox plan, 5 first connection
- * (socketpair), 6 the template mount namespace, 7 exit-record directory (containers/), 8
- * cgroup.procs of the shims' cgroup or absent.
+ * Descriptors a shim is born with (in the shims' cgroup, argv: "skiff-shim", the sandbox's id):
+ * 3 listening socket (SOCK_SEQPACKET), 4 sandbox plan, 5 first connection (socketpair), 6 the
+ * template mount namespace, 7 exit-record directory (containers/); standard error is for warnings.
+ *
+ * The template's root is a tmpfs of ours, all private, with two empty directories "root" (where a
+ * container's root is attached before pivot_root) and "shm" (the sandbox's /dev/shm), and nothing
+ * else: its size is what every container start copies.
+ *
+ * A container ends up in exactly one exit record, <records>/<id>/exit, before SHIM_EV_EXITED:
+ * {"version":1,"exitCode":0,"oomKilled":false,"startedAt":usec,"finishedAt":usec,
+ * "startFailed":false,"message":""}; startedAt 0: never started.
+ *
+ * Execs belong to the connection that asked: when it ends, captured ones are killed (nobody waits
+ * for them), streamed ones live on as long as their streams let them.
  */
 #pragma once
 #include <stdint.h>
@@ -27,15 +38,21 @@ enum shim_verb {
         /* skiffd -> shim */
         SHIM_HELLO = 1, /* answer SHIM_OK: value = shim's pid; then a SHIM_EV_STATE for every
                            container, then SHIM_EV_END */
-        SHIM_CREATE, /* fds: plan, container's cgroup directory, [seccomp program]; answer: value =
-                        pid */
-        SHIM_START, /* answer: time_usec = started at; or SHIM_FAILED with err_kind ERR_COMMAND_… */
-        SHIM_KILL, /* value = signal; SIGKILL kills the cgroup */
-        SHIM_EXEC, /* id = container; fds: plan; flags SHIM_EXEC_…; value = time-out in ms; value2 =
-                      output cap */
+        SHIM_CREATE,    /* fds: plan, container's cgroup directory, [seccomp program: a bare
+                           sock_filter array]; answer: value = pid. After SHIM_FAILED the id is
+                           unknown again */
+        SHIM_START, /* answer: time_usec = started at; or SHIM_FAILED with err_kind ERR_COMMAND_…,
+                       and the container is EXITED (128) with its record and SHIM_EV_EXITED */
+        SHIM_KILL,  /* value = signal; SIGKILL kills the cgroup; before START any signal does */
+        SHIM_EXEC,  /* id = container; fds: plan; flags SHIM_EXEC_…; value = time-out in ms (0:
+                       none); value2 = output cap. The plan needs PLAN_ARG only: CONTAINER, ENV, CWD,
+                       GROUP and RLIMIT are the container's own where the exec's plan has none of
+                       that type; confinement always is. Answer after execve: value = pid (of the
+                       host), fds of a stream: stdin, stdout, stderr as asked for; with a terminal
+                       its master alone */
         SHIM_EXEC_KILL, /* value = request id of the exec */
         SHIM_REOPEN,    /* open the log anew */
-        SHIM_DELETE,    /* forget an exited container */
+        SHIM_DELETE,    /* forget an exited container and its event; fine for an unknown one */
         SHIM_ACK,       /* value = highest sequence number seen; no answer */
         SHIM_SHUTDOWN,  /* kill what is left, answer when nothing runs, exit */
         /* shim -> skiffd, answers */
@@ -45,10 +62,10 @@ enum shim_verb {
         SHIM_EV_READY = 128, /* once after birth: namespaces and network stand; or SHIM_FAILED with
                                 request 0 */
         SHIM_EV_STATE,  /* id, state, value = pid or exit code, flags SHIM_STATE_…, time_usec =
-                           started, time2_usec = finished */
+                           started, time2_usec = finished; kind and text of a failed start */
         SHIM_EV_EXITED, /* the same fields; sequence to acknowledge; also on disk already */
         SHIM_EV_EXEC_EXITED, /* request = the exec's; value = exit code; flags SHIM_EXEC_TIMED_OUT;
-                                fds: [output memfd] */
+                                captured: fds: output memfd, value2 = its bytes. sequence 0 */
         SHIM_EV_END,
 };
 enum shim_container_state { SHIM_CREATED = 1, SHIM_RUNNING, SHIM_EXITED };
