@@ -40,6 +40,11 @@ int fs_open_in_root(int root_fd, const char *path, uint64_t flags, mode_t mode)
         return open_resolved(root_fd, path, flags, mode, RESOLVE_IN_ROOT);
 }
 
+int fs_open_inside(int dir_fd, const char *path, uint64_t flags, mode_t mode)
+{
+        return open_resolved(dir_fd, path, flags, mode, RESOLVE_BENEATH);
+}
+
 int fs_open_beneath(int dir_fd, const char *path, uint64_t flags, mode_t mode)
 {
         return open_resolved(dir_fd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);

@@ -21,6 +21,8 @@
  * Return: descriptor, or a negative errno.
  */
 int fs_open_in_root(int root_fd, const char *path, uint64_t flags, mode_t mode);
+/* As above, but a link that leads out of @dir_fd is -EXDEV instead of being re-rooted (subPath). */
+int fs_open_inside(int dir_fd, const char *path, uint64_t flags, mode_t mode);
 /* As above for trees only we should have written: no symbolic links, nothing above @dir_fd. */
 int fs_open_beneath(int dir_fd, const char *path, uint64_t flags, mode_t mode);
 

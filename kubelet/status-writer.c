@@ -1,0 +1,313 @@
+#include "kubelet/status-writer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "kubelet/pod-log.h"
+#include "kubelet/status-patch.h"
+
+#define RETRY_FIRST_USEC (200 * USEC_PER_MSEC)
+#define RETRY_MAX_USEC   (30 * USEC_PER_SEC)
+#define AWAY_USEC        (500 * USEC_PER_MSEC) /* no answer at all: the server is asked again soon */
+
+struct entry {
+        struct status_writer *writer;
+        struct pod *pod; /* one reference; the newest told */
+        char *path;      /* owned; /api/v1/namespaces/…/pods/… */
+        char *have;      /* owned; status of the server as JSON text (trees are ten times larger) */
+        json_t *want;    /* owned; NULL: nothing to write */
+        json_t *sending; /* owned; what the call under way makes of it */
+        bool delete_wanted, deleting;
+        struct kube_call *call; /* owned */
+        sd_event_source *timer; /* owned */
+        struct backoff backoff;
+        unsigned refusals; /* in a row, of this status */
+};
+
+struct status_writer {
+        struct kube_session *session; /* borrowed */
+        struct map *entries;          /* uid -> struct entry, owned */
+        struct status_writer_ops ops;
+};
+
+static struct entry *entry_free(struct entry *e)
+{
+        if (!e)
+                return NULL;
+        kube_cancel(e->call);
+        sd_event_source_disable_unref(e->timer);
+        json_decref(e->want);
+        json_decref(e->sending);
+        free(e->have);
+        free(e->path);
+        pod_unref(e->pod);
+        free(e);
+        return NULL;
+}
+
+static void entry_go_on(struct entry *e);
+
+static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata)
+{
+        entry_go_on(userdata);
+        return 0;
+}
+
+static struct entry *entry_of(struct status_writer *w, struct pod *pod)
+{
+        struct entry *e = map_get(w->entries, pod->uid);
+
+        if (e) {
+                if (e->pod != pod) {
+                        pod_unref(e->pod);
+                        e->pod = pod_ref(pod);
+                }
+                return e;
+        }
+        e = calloc(1, sizeof *e);
+        if (!e)
+                return NULL;
+        *e = (struct entry){
+                .writer = w,
+                .pod = pod_ref(pod),
+                .path = text_printf("/api/v1/namespaces/%s/pods/%s", pod->namespace, pod->name),
+                .have = strdup_null(pod->status_text),
+                .backoff = { RETRY_FIRST_USEC, RETRY_MAX_USEC, 0 },
+        };
+        if (!e->path ||
+            sd_event_add_time(kube_session_event(w->session), &e->timer, CLOCK_MONOTONIC, 0,
+                              ACCURACY_USEC, on_timer, e) < 0 ||
+            sd_event_source_set_enabled(e->timer, SD_EVENT_OFF) < 0 ||
+            map_put(w->entries, pod->uid, e, NULL) < 0)
+                return entry_free(e);
+        return e;
+}
+
+static json_t *have_status(const struct entry *e)
+{
+        json_t *have = NULL;
+
+        if (e->have && json_parse(e->have, strlen(e->have), false, &have, NULL) == 0)
+                return have;
+        return json_object();
+}
+
+static void set_have(struct entry *e, const json_t *status)
+{
+        free(e->have);
+        e->have = status ? json_dumps(status, JSON_COMPACT) : NULL;
+}
+
+static void try_again(struct entry *e, int status, const struct err *err, const char *what)
+{
+        usec_t pause = status == 0 ? usec_jitter(AWAY_USEC, 100, random_u32())
+                                   : usec_jitter(backoff_next(&e->backoff), 50, random_u32());
+
+        if (status != 0 && e->refusals++ == 0)
+                log_pod_warn(e->pod, 0, "Failed to %s, trying again: %s", what, err_text(err));
+        sd_event_source_set_time(e->timer, now_monotonic() + pause);
+        sd_event_source_set_enabled(e->timer, SD_EVENT_ONESHOT);
+}
+
+static void entry_accepted(struct entry *e)
+{
+        backoff_reset(&e->backoff);
+        e->refusals = 0;
+}
+
+/* The pod is gone, or its name belongs to another one now. */
+static void entry_gone(struct entry *e)
+{
+        struct status_writer *w = e->writer;
+        _cleanup_free_ char *uid = strdup(e->pod->uid);
+
+        map_remove(w->entries, e->pod->uid);
+        entry_free(e);
+        if (uid)
+                w->ops.on_gone(uid, w->ops.userdata);
+}
+
+static void on_patched(_unused_ struct kube_call *call, int status, json_t *object,
+                       const struct err *err, void *userdata)
+{
+        struct entry *e = userdata;
+        json_auto_t *sent = TAKE_PTR(e->sending);
+
+        e->call = NULL;
+        if (status == 200) {
+                const json_t *now = json_object_get(object, "status");
+
+                entry_accepted(e);
+                set_have(e, now ? now : sent);
+                e->writer->ops.on_written(e->pod->uid, now ? now : sent, e->writer->ops.userdata);
+                entry_go_on(e);
+        } else if (status == 404 || status == 409) {
+                log_pod_debug(e->pod, "Its status has no pod in the API any more: %s",
+                              err_text(err));
+                entry_gone(e);
+        } else {
+                if (!e->want) /* unless there is a newer one */
+                        e->want = json_incref(sent);
+                try_again(e, status, err, "write the pod's status");
+        }
+}
+
+static void on_deleted(_unused_ struct kube_call *call, int status, _unused_ json_t *object,
+                       const struct err *err, void *userdata)
+{
+        struct entry *e = userdata;
+
+        e->call = NULL;
+        e->deleting = false;
+        if (status == 200 || status == 202 || status == 404 || status == 409)
+                entry_gone(e);
+        else
+                try_again(e, status, err, "delete the pod's object");
+}
+
+static int start(struct entry *e, const struct kube_request *request)
+{
+        _cleanup_err_ struct err err = { 0 };
+        int r = kube_start(e->writer->session, request, &e->call, &err);
+
+        if (r < 0)
+                try_again(e, -1, &err, "reach the API server");
+        return r;
+}
+
+static void send_delete(struct entry *e)
+{
+        json_auto_t *body = json_pack("{s:s, s:s, s:i, s:{s:s}}", "apiVersion", "v1", "kind",
+                                      "DeleteOptions", "gracePeriodSeconds", 0, "preconditions",
+                                      "uid", e->pod->uid);
+        const struct kube_request request = {
+                .method = "DELETE", .path = e->path, .body = body, .done = on_deleted, .userdata = e
+        };
+
+        e->deleting = start(e, &request) == 0;
+}
+
+/* Sends @e->want if it differs from what the server has. 1: a call is under way. */
+static int send_status(struct entry *e)
+{
+        json_auto_t *have = have_status(e);
+        json_auto_t *patch = NULL;
+        _cleanup_free_ char *path = text_printf("%s/status", e->path);
+        struct kube_request request;
+        int r = path && have ? status_patch_build(have, e->want, e->pod->uid, &patch) : -ENOMEM;
+
+        if (r < 0) {
+                log_oom();
+                return r;
+        }
+        if (r == 0) {
+                json_decref(e->want);
+                e->want = NULL;
+                return 0;
+        }
+        request = (struct kube_request){ .method = "PATCH",
+                                         .path = path,
+                                         .body = patch,
+                                         .patch = KUBE_PATCH_STRATEGIC,
+                                         .done = on_patched,
+                                         .userdata = e };
+        json_decref(e->sending);
+        e->sending = TAKE_PTR(e->want);
+        if (start(e, &request) < 0) {
+                e->want = TAKE_PTR(e->sending);
+                return -EAGAIN;
+        }
+        return 1;
+}
+
+static void entry_go_on(struct entry *e)
+{
+        if (e->call)
+                return;
+        sd_event_source_set_enabled(e->timer, SD_EVENT_OFF);
+        if (e->want && send_status(e) != 0)
+                return;
+        if (e->delete_wanted)
+                send_delete(e);
+}
+
+void status_writer_put(struct status_writer *w, struct pod *pod, json_t *status)
+{
+        struct entry *e = entry_of(w, pod);
+
+        if (!e)
+                return log_oom();
+        json_incref(status);
+        json_decref(e->want);
+        e->want = status;
+        /* while a failed call waits for its next try, the newest waits with it */
+        if (!e->call && e->refusals == 0)
+                entry_go_on(e);
+}
+
+void status_writer_seen(struct status_writer *w, const struct pod *pod, json_t *status)
+{
+        struct entry *e = map_get(w->entries, pod->uid);
+
+        /* what the watch shows while our patch is under way may be older than its answer */
+        if (e && !e->call)
+                set_have(e, status);
+}
+
+void status_writer_delete(struct status_writer *w, struct pod *pod)
+{
+        struct entry *e = entry_of(w, pod);
+
+        if (!e)
+                return log_oom();
+        e->delete_wanted = true;
+        if (!e->call && e->refusals == 0)
+                entry_go_on(e);
+}
+
+void status_writer_forget(struct status_writer *w, const char *pod_uid)
+{
+        entry_free(map_remove(w->entries, pod_uid));
+}
+
+bool status_writer_is_idle(const struct status_writer *w, const char *pod_uid)
+{
+        const struct entry *e = map_get(w->entries, pod_uid);
+
+        return !e || (!e->call && !e->want && !e->delete_wanted);
+}
+
+int status_writer_new(struct kube_session *session, const struct status_writer_ops *ops,
+                      struct status_writer **ret, struct err *err)
+{
+        struct status_writer *w = calloc(1, sizeof *w);
+
+        if (!w)
+                return err_sys(err, -ENOMEM, "start the status writer");
+        *w = (struct status_writer){ .session = session, .entries = map_new(), .ops = *ops };
+        if (!w->entries) {
+                free(w);
+                return err_sys(err, -ENOMEM, "start the status writer");
+        }
+        *ret = w;
+        return 0;
+}
+
+static void free_entry_value(void *value)
+{
+        entry_free(value);
+}
+
+struct status_writer *status_writer_free(struct status_writer *w)
+{
+        if (!w)
+                return NULL;
+        map_free_with(w->entries, free_entry_value);
+        free(w);
+        return NULL;
+}
