@@ -1,0 +1,376 @@
+/* Which fields there are, which of them we act upon, and their plain defaults. */
+#include "kubelet/config-fields.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/quantity.h"
+#include "base/text.h"
+#include "kubelet/decode.h"
+
+#define FIELD(member) offsetof(struct kubelet_config, member)
+
+void config_init(struct kubelet_config *c)
+{
+        *c = (struct kubelet_config){
+                .sync_usec = USEC_PER_MINUTE,
+                .file_check_usec = 20 * USEC_PER_SEC,
+                .http_check_usec = 20 * USEC_PER_SEC,
+                .max_pods = 110,
+                .register_node = true,
+                .node_lease_duration_sec = 40,
+                .node_status_max_images = 50,
+                .enable_server = true,
+                .enable_debugging_handlers = true,
+                .enable_system_log_handler = true,
+                .port = 10250,
+                .healthz_port = 10248,
+                .webhook_authentication = true,
+                .authentication_cache_usec = 2 * USEC_PER_MINUTE,
+                .authorized_cache_usec = 5 * USEC_PER_MINUTE,
+                .unauthorized_cache_usec = 30 * USEC_PER_SEC,
+                .streaming_idle_usec = 240 * USEC_PER_MINUTE,
+                .kube_api_qps = 50,
+                .kube_api_burst = 100,
+                .event_qps = 50,
+                .event_burst = 100,
+                .controller_attach_detach = true,
+                .registry_qps = 5,
+                .registry_burst = 10,
+                .image_min_gc_age_usec = 2 * USEC_PER_MINUTE,
+                .image_gc_high_percent = 85,
+                .image_gc_low_percent = 80,
+                .log_max_size = INT64_C(10) << 20,
+                .log_max_files = 5,
+                .cpu_quota = true,
+                .cpu_period_usec = 100 * USEC_PER_MSEC,
+                .pod_pids_limit = -1,
+                .fail_swap_on = true,
+                .local_storage_isolation = true,
+                .oom_score_adj = -999,
+                .max_open_files = 1000000,
+                .eviction_transition_usec = 5 * USEC_PER_MINUTE,
+                .max_restart_period_usec = 300 * USEC_PER_SEC,
+                .userns_ids_per_pod = 65536,
+        };
+}
+
+/* ---- decoders: where Go has no pointer, zero means "the default" ---- */
+static int decode_span(const json_t *value, void *member, const void *arg, struct err *err)
+{
+        usec_t v;
+        int r = decode_duration(value, &v, arg, err);
+
+        if (r == 0 && v != 0)
+                *(usec_t *)member = v;
+        return r;
+}
+
+static int decode_i32_set(const json_t *value, void *member, const void *arg, struct err *err)
+{
+        int32_t v;
+        int r = decode_i32(value, &v, arg, err);
+
+        if (r == 0 && v != 0)
+                *(int32_t *)member = v;
+        return r;
+}
+
+static int decode_i64_set(const json_t *value, void *member, const void *arg, struct err *err)
+{
+        int64_t v;
+        int r = decode_i64(value, &v, arg, err);
+
+        if (r == 0 && v != 0)
+                *(int64_t *)member = v;
+        return r;
+}
+
+static int decode_port_set(const json_t *value, void *member, const void *arg, struct err *err)
+{
+        uint16_t v;
+        int r = decode_port_or_zero(value, &v, arg, err);
+
+        if (r == 0 && v != 0)
+                *(uint16_t *)member = v;
+        return r;
+}
+
+static int decode_size(const json_t *value, void *member, const void *arg, struct err *err)
+{
+        _cleanup_free_ char *text = NULL;
+        int64_t v = 0;
+        int r;
+
+        if (json_is_string(value) && json_string_length(value) == 0)
+                return 0;
+        r = decode_quantity_text(value, &text, arg, err);
+        if (r == 0 && (quantity_parse(text, &v) < 0 || v == 0))
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "'%s': expected more than 0",
+                                    text);
+        if (r == 0)
+                *(int64_t *)member = v;
+        return r;
+}
+
+/* {} means unset too, but for evictionHard, where it means "none". */
+static const struct json_range zero_up = { 0, INT32_MAX }, one_up = { 1, INT32_MAX };
+static const struct json_range zero_up_64 = { 0, INT64_MAX }, minus_one_up = { -1, INT32_MAX };
+static const struct json_range percent = { 0, 100 }, two_up = { 2, INT32_MAX };
+static const struct json_range oom_scores = { -1000, 1000 };
+
+static const char *const authorization_modes[] = { "Webhook", "AlwaysAllow", NULL };
+static const char *const cgroup_drivers[] = { "cgroupfs", "systemd", NULL };
+static const char *const swap_behaviors[] = { "NoSwap", "LimitedSwap", NULL };
+static const char *const detections[] = { "Watch", "Cache", "Get", NULL };
+
+/* clang-format off */
+static const struct json_field x509_fields[] = {
+        { "clientCAFile", decode_text, FIELD(client_ca_file), 0, NULL },
+        {}
+};
+static const struct json_field authentication_webhook_fields[] = {
+        { "enabled",  decode_bool, FIELD(webhook_authentication), 0, NULL },
+        { "cacheTTL", decode_span, FIELD(authentication_cache_usec), 0, NULL },
+        {}
+};
+static const struct json_field authentication_fields[] = {
+        { "x509",    decode_object, 0, 0, x509_fields },
+        { "webhook", decode_object, 0, 0, authentication_webhook_fields },
+        {}
+};
+static const struct json_field authorization_webhook_fields[] = {
+        { "cacheAuthorizedTTL",   decode_span, FIELD(authorized_cache_usec), 0, NULL },
+        { "cacheUnauthorizedTTL", decode_span, FIELD(unauthorized_cache_usec), 0, NULL },
+        {}
+};
+static const struct json_field authorization_fields[] = {
+        { "mode",    decode_named_bool, FIELD(authorize_always), 0, authorization_modes },
+        { "webhook", decode_object, 0, 0, authorization_webhook_fields },
+        {}
+};
+static const struct json_field swap_fields[] = {
+        { "swapBehavior", decode_named_bool, FIELD(swap_limited), 0, swap_behaviors },
+        {}
+};
+static const struct json_field crash_loop_fields[] = {
+        { "maxContainerRestartPeriod", decode_duration, FIELD(max_restart_period_usec), 0, NULL },
+        {}
+};
+static const struct json_field userns_fields[] = {
+        { "idsPerPod", decode_i64, FIELD(userns_ids_per_pod), 0, NULL },
+        {}
+};
+static const struct json_field taint_fields[] = {
+        { "key",    decode_string, offsetof(struct config_taint, key), JSON_REQUIRED, NULL },
+        { "value",  decode_text,   offsetof(struct config_taint, value), 0, NULL },
+        { "effect", decode_string, offsetof(struct config_taint, effect), JSON_REQUIRED, NULL },
+        {}
+};
+static const struct json_array taints = {
+        .fields = taint_fields, .element_size = sizeof(struct config_taint),
+        .count_offset = JSON_ARRAY_COUNT(struct kubelet_config, register_taints, n_register_taints),
+};
+
+const struct json_field config_fields[] = {
+        { "enableServer",                    decode_bool,        FIELD(enable_server), 0, NULL },
+        { "staticPodPath",                   decode_text,        FIELD(static_pod_path), 0, NULL },
+        { "staticPodURL",                    decode_text,        FIELD(static_pod_url), 0, NULL },
+        { "podLogsDir",                      decode_text,        FIELD(pod_logs_dir), 0, NULL },
+        { "syncFrequency",                   decode_span,        FIELD(sync_usec), 0, NULL },
+        { "fileCheckFrequency",              decode_span,        FIELD(file_check_usec), 0, NULL },
+        { "httpCheckFrequency",              decode_span,        FIELD(http_check_usec), 0, NULL },
+        { "address",                         decode_text,        FIELD(address), 0, NULL },
+        { "port",                            decode_port_set,    FIELD(port), 0, NULL },
+        { "tlsCertFile",                     decode_text,        FIELD(tls_cert_file), 0, NULL },
+        { "tlsPrivateKeyFile",               decode_text,        FIELD(tls_key_file), 0, NULL },
+        { "tlsCipherSuites",                 decode_strv,        FIELD(tls_cipher_suites), 0, NULL },
+        { "tlsMinVersion",                   decode_text,        FIELD(tls_min_version), 0, NULL },
+        { "rotateCertificates",              decode_bool,        FIELD(rotate_certificates), 0, NULL },
+        { "serverTLSBootstrap",              decode_bool,        FIELD(server_tls_bootstrap), 0, NULL },
+        { "authentication",                  decode_object,      0, 0, authentication_fields },
+        { "authorization",                   decode_object,      0, 0, authorization_fields },
+        { "registryPullQPS",                 decode_i32,         FIELD(registry_qps), 0, &zero_up },
+        { "registryBurst",                   decode_i32_set,     FIELD(registry_burst), 0, &zero_up },
+        { "eventRecordQPS",                  decode_i32,         FIELD(event_qps), 0, &zero_up },
+        { "eventBurst",                      decode_i32_set,     FIELD(event_burst), 0, &zero_up },
+        { "enableDebuggingHandlers",         decode_bool,        FIELD(enable_debugging_handlers), 0, NULL },
+        { "enableSystemLogHandler",          decode_bool,        FIELD(enable_system_log_handler), 0, NULL },
+        { "healthzPort",                     decode_port_or_zero, FIELD(healthz_port), 0, NULL },
+        { "healthzBindAddress",              decode_text,        FIELD(healthz_address), 0, NULL },
+        { "oomScoreAdj",                     decode_i32,         FIELD(oom_score_adj), 0, &oom_scores },
+        { "clusterDomain",                   decode_text,        FIELD(cluster_domain), 0, NULL },
+        { "clusterDNS",                      decode_strv,        FIELD(cluster_dns), 0, NULL },
+        { "streamingConnectionIdleTimeout",  decode_span,        FIELD(streaming_idle_usec), 0, NULL },
+        { "nodeStatusUpdateFrequency",       decode_span,        FIELD(node_status_update_usec), 0, NULL },
+        { "nodeStatusReportFrequency",       decode_span,        FIELD(node_status_report_usec), 0, NULL },
+        { "nodeLeaseDurationSeconds",        decode_i32_set,     FIELD(node_lease_duration_sec), 0, &zero_up },
+        { "imageMinimumGCAge",               decode_span,        FIELD(image_min_gc_age_usec), 0, NULL },
+        { "imageMaximumGCAge",               decode_span,        FIELD(image_max_gc_age_usec), 0, NULL },
+        { "imageGCHighThresholdPercent",     decode_i32,         FIELD(image_gc_high_percent), 0, &percent },
+        { "imageGCLowThresholdPercent",      decode_i32,         FIELD(image_gc_low_percent), 0, &percent },
+        { "cgroupRoot",                      decode_text,        FIELD(cgroup_root), 0, NULL },
+        { "cgroupDriver",                    decode_named_bool,  FIELD(cgroup_systemd), 0, cgroup_drivers },
+        { "singleProcessOOMKill",            decode_bool,        FIELD(single_process_oom_kill), 0, NULL },
+        { "maxPods",                         decode_i32_set,     FIELD(max_pods), 0, &zero_up },
+        { "podsPerCore",                     decode_i32,         FIELD(pods_per_core), 0, &zero_up },
+        { "podCIDR",                         decode_text,        FIELD(pod_cidr), 0, NULL },
+        { "podPidsLimit",                    decode_i64,         FIELD(pod_pids_limit), 0, NULL },
+        { "resolvConf",                      decode_string,      FIELD(resolv_conf), 0, NULL },
+        { "cpuCFSQuota",                     decode_bool,        FIELD(cpu_quota), 0, NULL },
+        { "cpuCFSQuotaPeriod",               decode_duration,    FIELD(cpu_period_usec), 0, NULL },
+        { "nodeStatusMaxImages",             decode_i32,         FIELD(node_status_max_images), 0, &minus_one_up },
+        { "maxOpenFiles",                    decode_i64_set,     FIELD(max_open_files), 0, &zero_up_64 },
+        { "kubeAPIQPS",                      decode_i32,         FIELD(kube_api_qps), 0, &zero_up },
+        { "kubeAPIBurst",                    decode_i32_set,     FIELD(kube_api_burst), 0, &zero_up },
+        { "serializeImagePulls",             decode_bool,        FIELD(serialize_pulls), 0, NULL },
+        { "maxParallelImagePulls",           decode_i32,         FIELD(max_parallel_pulls), 0, &one_up },
+        { "evictionHard",                    decode_string_map,  FIELD(eviction_hard), 0, NULL },
+        { "evictionSoft",                    decode_string_map,  FIELD(eviction_soft), 0, NULL },
+        { "evictionSoftGracePeriod",         decode_string_map,  FIELD(eviction_soft_grace), 0, NULL },
+        { "evictionMinimumReclaim",          decode_string_map,  FIELD(eviction_min_reclaim), 0, NULL },
+        { "evictionPressureTransitionPeriod", decode_span,       FIELD(eviction_transition_usec), 0, NULL },
+        { "evictionMaxPodGracePeriod",       decode_i32,         FIELD(eviction_max_grace_sec), 0, NULL },
+        { "enableControllerAttachDetach",    decode_bool,        FIELD(controller_attach_detach), 0, NULL },
+        { "protectKernelDefaults",           decode_bool,        FIELD(protect_kernel_defaults), 0, NULL },
+        { "failSwapOn",                      decode_bool,        FIELD(fail_swap_on), 0, NULL },
+        { "memorySwap",                      decode_object,      0, 0, swap_fields },
+        { "containerLogMaxSize",             decode_size,        FIELD(log_max_size), 0, NULL },
+        { "containerLogMaxFiles",            decode_i32,         FIELD(log_max_files), 0, &two_up },
+        { "configMapAndSecretChangeDetectionStrategy", decode_named, FIELD(change_detection), 0, detections },
+        { "systemReserved",                  decode_quantities,  FIELD(system_reserved), 0, NULL },
+        { "kubeReserved",                    decode_quantities,  FIELD(kube_reserved), 0, NULL },
+        { "reservedSystemCPUs",              decode_text,        FIELD(reserved_cpus), 0, NULL },
+        { "enforceNodeAllocatable",          decode_strv,        FIELD(enforce_node_allocatable), 0, NULL },
+        { "allowedUnsafeSysctls",            decode_strv,        FIELD(allowed_unsafe_sysctls), 0, NULL },
+        { "providerID",                      decode_text,        FIELD(provider_id), 0, NULL },
+        { "shutdownGracePeriod",             decode_duration,    FIELD(shutdown_grace_usec), 0, NULL },
+        { "shutdownGracePeriodCriticalPods", decode_duration,    FIELD(shutdown_grace_critical_usec), 0, NULL },
+        { "crashLoopBackOff",                decode_object,      0, 0, crash_loop_fields },
+        { "seccompDefault",                  decode_bool,        FIELD(seccomp_default), 0, NULL },
+        { "registerWithTaints",              decode_array,       FIELD(register_taints), 0, &taints },
+        { "registerNode",                    decode_bool,        FIELD(register_node), 0, NULL },
+        { "localStorageCapacityIsolation",   decode_bool,        FIELD(local_storage_isolation), 0, NULL },
+        { "userNamespaces",                  decode_object,      0, 0, userns_fields },
+        {}
+};
+/* clang-format on */
+
+/* Known to Kubernetes, and read by validation at most. */
+static const char *const not_acted_upon[] = {
+        "authentication.anonymous",
+        "cgroupsPerQOS",
+        "containerLogMaxWorkers",
+        "containerLogMonitorInterval",
+        "containerRuntimeEndpoint",
+        "contentType",
+        "cpuManagerPolicy",
+        "cpuManagerPolicyOptions",
+        "cpuManagerReconcilePeriod",
+        "enableContentionProfiling",
+        "enableDebugFlagsHandler",
+        "enableProfilingHandler",
+        "enableSystemLogQuery",
+        "failCgroupV1",
+        "featureGates",
+        "hairpinMode",
+        "imagePullCredentialsVerificationPolicy",
+        "imageServiceEndpoint",
+        "iptablesDropBit",
+        "iptablesMasqueradeBit",
+        "kernelMemcgNotification",
+        "kubeReservedCgroup",
+        "kubeletCgroups",
+        "logging",
+        "makeIPTablesUtilChains",
+        "memoryManagerPolicy",
+        "memoryReservationPolicy",
+        "memoryThrottlingFactor",
+        "preloadedImagesVerificationAllowlist",
+        "qosReserved",
+        "readOnlyPort",
+        "reservedMemory",
+        "runtimeRequestTimeout",
+        "showHiddenMetricsForVersion",
+        "shutdownGracePeriodByPodPriority",
+        "staticPodURLHeader",
+        "systemCgroups",
+        "systemReservedCgroup",
+        "tlsCurvePreferences",
+        "topologyManagerPolicy",
+        "topologyManagerPolicyOptions",
+        "topologyManagerScope",
+        "tracing",
+        "volumePluginDir",
+        "volumeStatsAggPeriod",
+};
+/* Known, and nothing to tell the log about. */
+static const char *const silent[] = { "apiVersion", "kind", "mergeDefaultEvictionSettings",
+                                      "runOnce" };
+
+static bool is_in(const char *const *list, size_t n, const char *path)
+{
+        for (size_t i = 0; i < n; i++)
+                if (streq(list[i], path))
+                        return true;
+        return false;
+}
+
+/* kubeadm writes out every field that it leaves alone: 0, "", "0s", {}. */
+static bool says_nothing(const json_t *value)
+{
+        const char *s = json_string_value(value), *key;
+        json_t *v;
+
+        if (s)
+                return streq(s, "") || streq(s, "0") || streq(s, "0s");
+        if (json_is_number(value))
+                return json_number_value(value) == 0;
+        if (json_is_array(value))
+                return json_array_size(value) == 0;
+        json_object_foreach ((json_t *)value, key, v)
+                if (!says_nothing(v))
+                        return false;
+        return !json_is_true(value);
+}
+
+static const struct json_field *find_field(const struct json_field *fields, const char *name)
+{
+        for (; fields->name; fields++)
+                if (streq(fields->name, name))
+                        return fields;
+        return NULL;
+}
+
+/* @prefix: "" or "authentication." */
+static int check_level(const json_t *object, const struct json_field *fields, const char *prefix,
+                       char ***ignored, struct err *err)
+{
+        const char *key;
+        json_t *value;
+
+        json_object_foreach ((json_t *)object, key, value) {
+                _cleanup_free_ char *path = text_printf("%s%s", prefix, key), *below = NULL;
+                const struct json_field *f = find_field(fields, key);
+                int r = 0;
+
+                if (!path)
+                        return err_sys(err, -ENOMEM, "read configuration");
+                if (f && f->decode == decode_object) {
+                        below = text_printf("%s.", path);
+                        r = below ? check_level(value, f->arg, below, ignored, err) : -ENOMEM;
+                } else if (is_in(not_acted_upon, ARRAY_SIZE(not_acted_upon), path)) {
+                        r = says_nothing(value) ? 0 : strv_append(ignored, path);
+                } else if (!f && !is_in(silent, ARRAY_SIZE(silent), path)) {
+                        return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "%s: unknown field", path);
+                }
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int config_check_known(const json_t *document, char ***ignored, struct err *err)
+{
+        return check_level(document, config_fields, "", ignored, err);
+}
