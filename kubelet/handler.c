@@ -11,8 +11,9 @@
 
 #define OUTPUT_MAX    10240 /* of an exec's output, and of an HTTP body, in an event */
 #define REDIRECTS_MAX 10
-#define HTTP_BODY_MAX (64 << 20) /* read and dropped beyond OUTPUT_MAX by the client's collector \
-                                  */
+#define HTTP_BODY_MAX                                                              \
+        (64 << 20) /* read and dropped beyond OUTPUT_MAX by the client's collector \
+                    */
 #define KUBE_MINOR_TEXT "1.36"
 
 struct handlers {

@@ -1,0 +1,309 @@
+#include "kubelet/image-puller.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "kubelet/pod-log.h"
+
+#define BACKOFF_FIRST_USEC (10 * USEC_PER_SEC)
+#define BACKOFF_MAX_USEC   (300 * USEC_PER_SEC)
+#define BACKOFF_IDLE_USEC  (600 * USEC_PER_SEC)
+
+struct pull_backoff {         /* of one image for one pod */
+        usec_t current, last; /* CLOCK_MONOTONIC of the last failure */
+        char *error;          /* owned: "ErrImagePull: …" of it */
+};
+
+struct image_puller {
+        const struct context *ctx;
+        struct map *backoffs; /* "<pod uid>_<image>" -> struct pull_backoff, owned */
+};
+
+struct image_wait {
+        struct image_puller *puller;
+        struct pod *pod; /* one reference */
+        const struct pod_container *container;
+        struct runtime_op *op; /* owned */
+        usec_t asked_at;
+        image_ready_fn ready;
+        void *userdata;
+};
+
+static void backoff_free(void *value)
+{
+        struct pull_backoff *b = value;
+
+        free(b->error);
+        free(b);
+}
+
+static char *backoff_key(const struct pod *pod, const char *image)
+{
+        return text_printf("%s_%s", pod->uid, image);
+}
+
+static struct pull_backoff *find_backoff(struct image_puller *p, const struct pod *pod,
+                                         const char *image)
+{
+        _cleanup_free_ char *key = backoff_key(pod, image);
+        struct pull_backoff *b = key ? map_get(p->backoffs, key) : NULL;
+
+        if (b && now_monotonic() > b->last + b->current + BACKOFF_IDLE_USEC) {
+                backoff_free(map_remove(p->backoffs, key));
+                return NULL;
+        }
+        return b;
+}
+
+static void grow_backoff(struct image_puller *p, const struct pod *pod, const char *image,
+                         const char *reason, const char *error)
+{
+        _cleanup_free_ char *key = backoff_key(pod, image);
+        struct pull_backoff *b = find_backoff(p, pod, image);
+
+        if (!key)
+                return log_oom();
+        if (!b) {
+                b = calloc(1, sizeof *b);
+                if (!b || map_put(p->backoffs, key, b, NULL) < 0) {
+                        free(b);
+                        return log_oom();
+                }
+        }
+        b->current = b->current ? MIN(b->current * 2, BACKOFF_MAX_USEC) : BACKOFF_FIRST_USEC;
+        b->last = now_monotonic();
+        free(b->error);
+        b->error = text_printf("%s: %s", reason, error);
+}
+
+void image_puller_forget(struct image_puller *p, const char *pod_uid)
+{
+        size_t n = strlen(pod_uid);
+        struct pull_backoff *b;
+        const char *key;
+
+        MAP_FOREACH (key, b, p->backoffs)
+                if (strncmp(key, pod_uid, n) == 0 && key[n] == '_') {
+                        _cleanup_free_ char *copy = strdup(key);
+
+                        if (copy)
+                                backoff_free(map_remove(p->backoffs, copy));
+                }
+}
+
+static struct image_wait *wait_free(struct image_wait *w)
+{
+        if (!w)
+                return NULL;
+        runtime_op_abandon(w->op);
+        pod_unref(w->pod);
+        free(w);
+        return NULL;
+}
+
+struct image_wait *image_wait_cancel(struct image_wait *w)
+{
+        return wait_free(w);
+}
+
+/* The one error kind that has a reason of its own beside ErrImagePull. */
+static const char *pull_reason(enum err_kind kind)
+{
+        switch (kind) {
+        case ERR_REGISTRY_UNAVAILABLE:
+                return "RegistryUnavailable";
+        case ERR_INVALID_IMAGE_NAME:
+                return "InvalidImageName";
+        default:
+                return "ErrImagePull";
+        }
+}
+
+static void tell_pulled(const struct image_wait *w, uint64_t size)
+{
+        char took[TIME_TEXT_MAX], waited[TIME_TEXT_MAX];
+        usec_t d = (now_monotonic() - w->asked_at) / USEC_PER_MSEC * USEC_PER_MSEC;
+
+        duration_format(d, took);
+        duration_format(d, waited);
+        pod_event(
+                w->puller->ctx, w->pod, w->container, EVENT_NORMAL, "Pulled",
+                "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %" PRIu64
+                " bytes.",
+                w->container->image, took, waited, size);
+}
+
+static void on_pulled(int r, const struct image_pull_result *result, const struct err *err,
+                      void *userdata)
+{
+        struct image_wait *w = userdata;
+        const struct context *ctx = w->puller->ctx;
+        _cleanup_free_ char *message = NULL;
+        const char *reason;
+
+        w->op = NULL;
+        if (r >= 0) {
+                _cleanup_free_ char *key = backoff_key(w->pod, w->container->image);
+                struct pull_backoff *b = key ? map_get(w->puller->backoffs, key) : NULL;
+
+                if (b) /* the pause stays, the reason is gone */
+                        free_and_strdup(&b->error, NULL);
+                tell_pulled(w, result->size);
+                w->ready(result->id, NULL, NULL, 0, w->userdata);
+                wait_free(w);
+                return;
+        }
+        reason = pull_reason(err->kind);
+        if (streq(reason, "RegistryUnavailable"))
+                message = text_printf(
+                        "image pull failed for %s because the registry is unavailable: %s",
+                        w->container->image, err_text(err));
+        else
+                message = text_printf("failed to pull image \"%s\": %s", w->container->image,
+                                      err_text(err));
+        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed",
+                  "Failed to pull image \"%s\": %s", w->container->image, message ? message : "");
+        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: %s", reason);
+        grow_backoff(w->puller, w->pod, w->container->image, reason, message ? message : "");
+        log_container_warn(w->pod, w->container->name, r, "Failed to pull '%s': %s",
+                           w->container->image, err_text(err));
+        w->ready(NULL, reason, message ? message : "", now_monotonic(), w->userdata);
+        wait_free(w);
+}
+
+/* Still in back-off after a failed pull? Then says so. */
+static bool is_backing_off(struct image_wait *w)
+{
+        struct image_puller *p = w->puller;
+        const struct pull_backoff *b = find_backoff(p, w->pod, w->container->image);
+        _cleanup_free_ char *message = NULL;
+
+        if (!b || !b->error || now_monotonic() >= b->last + b->current)
+                return false;
+        pod_event(p->ctx, w->pod, w->container, EVENT_NORMAL, "BackOff",
+                  "Back-off pulling image \"%s\"", w->container->image);
+        pod_event(p->ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: ImagePullBackOff");
+        message = text_printf("Back-off pulling image \"%s\": %s", w->container->image, b->error);
+        w->ready(NULL, "ImagePullBackOff", message ? message : "", b->last + b->current,
+                 w->userdata);
+        return true;
+}
+
+static void tell_invalid(struct image_wait *w, const struct err *why)
+{
+        const struct context *ctx = w->puller->ctx;
+        _cleanup_free_ char *message = text_printf("Failed to apply default image tag \"%s\": %s",
+                                                   w->container->image, err_text(why));
+
+        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "InspectFailed", "%s",
+                  message ? message : "");
+        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: InvalidImageName");
+        w->ready(NULL, "InvalidImageName", message ? message : "",
+                 now_monotonic() + BACKOFF_FIRST_USEC, w->userdata);
+}
+
+static void tell_never(struct image_wait *w)
+{
+        const struct context *ctx = w->puller->ctx;
+        _cleanup_free_ char *message =
+                text_printf("Container image \"%s\" is not present with pull policy of Never",
+                            w->container->image);
+
+        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "ErrImageNeverPull", "%s",
+                  message ? message : "");
+        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: ErrImageNeverPull");
+        w->ready(NULL, "ErrImageNeverPull", message ? message : "",
+                 now_monotonic() + BACKOFF_FIRST_USEC, w->userdata);
+}
+
+static void tell_present(struct image_wait *w, const char *id)
+{
+        pod_event(
+                w->puller->ctx, w->pod, w->container, EVENT_NORMAL, "Pulled",
+                "Container image \"%s\" already present on machine and can be accessed by the pod",
+                w->container->image);
+        w->ready(id, NULL, NULL, 0, w->userdata);
+}
+
+static int start_pull(struct image_wait *w, const struct pull_auths *auths)
+{
+        const struct context *ctx = w->puller->ctx;
+        _cleanup_err_ struct err err = { 0 };
+        int r;
+
+        pod_event(ctx, w->pod, w->container, EVENT_NORMAL, "Pulling", "Pulling image \"%s\"",
+                  w->container->image);
+        w->asked_at = now_monotonic();
+        r = image_pull(ctx->rt, w->container->image, auths->auths, auths->n, on_pulled, w, &w->op,
+                       &err);
+        if (r < 0)
+                log_container_warn(w->pod, w->container->name, r,
+                                   "Failed to start the pull of '%s': %s", w->container->image,
+                                   err_text(&err));
+        return r;
+}
+
+int image_ensure(struct image_puller *p, struct pod *pod, const struct pod_container *container,
+                 const struct pull_auths *auths, image_ready_fn ready, void *userdata,
+                 struct image_wait **ret)
+{
+        _cleanup_err_ struct err err = { 0 };
+        _cleanup_free_ char *name = NULL;
+        struct image_wait *w = calloc(1, sizeof *w);
+        const struct image_info *image;
+        int r;
+
+        if (!w)
+                return -ENOMEM;
+        *w = (struct image_wait){ p, pod_ref(pod), container, NULL, 0, ready, userdata };
+        *ret = NULL;
+        if (image_normalize(container->image, &name, &err) < 0) {
+                tell_invalid(w, &err);
+                wait_free(w);
+                return 0;
+        }
+        image = image_find(p->ctx->rt, name);
+        if (container->pull_policy == POD_PULL_NEVER && !image) {
+                tell_never(w);
+        } else if (image && container->pull_policy != POD_PULL_ALWAYS) {
+                tell_present(w, image->id);
+        } else if (!is_backing_off(w)) {
+                *ret = w; /* before the start: the callback may come at any time after */
+                r = start_pull(w, auths);
+                if (r < 0) {
+                        *ret = wait_free(w);
+                        return r;
+                }
+                return 0;
+        }
+        wait_free(w);
+        return 0;
+}
+
+int image_puller_new(const struct context *ctx, struct image_puller **ret, struct err *err)
+{
+        struct image_puller *p = calloc(1, sizeof *p);
+
+        if (p)
+                p->backoffs = map_new();
+        if (!p || !p->backoffs) {
+                free(p);
+                return err_sys(err, -ENOMEM, "start the image puller");
+        }
+        p->ctx = ctx;
+        *ret = p;
+        return 0;
+}
+
+struct image_puller *image_puller_free(struct image_puller *p)
+{
+        if (!p)
+                return NULL;
+        map_free_with(p->backoffs, backoff_free);
+        free(p);
+        return NULL;
+}
