@@ -37,6 +37,7 @@ struct http_response {
         const char *content_type; /* "" when absent */
         usec_t retry_after_usec;  /* Retry-After in seconds form; 0: none */
         const struct err *err;    /* why there is no (whole) answer; NULL: complete answer */
+        int error;                /* negative errno beside err: -ECONNREFUSED, …; 0: complete */
 };
 
 /* @data: the next bytes of the body. Return: 0 to go on, negative errno to abort the request with
@@ -58,7 +59,6 @@ struct http_options {
         http_data_fn on_data;     /* NULL: the body is collected. Only 2xx bodies are streamed */
         http_done_fn done;
         void *userdata;
-        int body_fd; /* reserved: -1 or 0 */
 };
 
 int http_session_new(sd_event *event, const struct http_session_options *options,
