@@ -11,7 +11,7 @@
 
 /* kubeconfig, current context resolved. Relative files are taken from the kubeconfig's folder. */
 struct kube_config {
-        char *server; /* https://host:port, no trailing slash */
+        char *server; /* https://host:port, perhaps a path; no trailing slash */
         char *ca_file, *ca_data, *cert_file, *cert_data, *key_file, *key_data; /* owned */
         char *token, *token_file;
         char *tls_server_name, *proxy_url;
@@ -19,7 +19,11 @@ struct kube_config {
         bool insecure_skip_verify;
 };
 void kube_config_done(struct kube_config *c);
-/* clusters, contexts, users; exec and auth-provider plugins are refused by name. */
+/*
+ * Bad input names the field and the rule. What Skiff does not do is refused by name: exec and
+ * auth-provider plugins, passwords, impersonation. Inline data wins over files, tokenFile over
+ * token.
+ */
 int kube_config_load(const char *path, struct kube_config *ret, struct err *err);
 int kube_config_parse(const char *text, size_t n, const char *dir, struct kube_config *ret,
                       struct err *err);
@@ -65,3 +69,18 @@ int kube_start(struct kube_session *s, const struct kube_request *request, struc
                struct err *err);
 struct kube_call *kube_cancel(struct kube_call *c);      /* done is not called; NULL is fine */
 usec_t kube_call_retry_after(const struct kube_call *c); /* in done: Retry-After, or 0 */
+/* In done: the reason of a failure as the server names it ("AlreadyExists", "Conflict"), or "". */
+const char *kube_call_reason(const struct kube_call *c);
+
+/*
+ * What kube-watch builds on: a GET whose 2xx body goes to @on_data as it comes. The request is
+ * http's: http_cancel(), http_response. Its end must be told by kube_session_note(), its first byte
+ * too.
+ */
+int kube_stream(struct kube_session *s, const char *path, usec_t idle_timeout_usec,
+                http_data_fn on_data, http_done_fn done, void *userdata, struct http_request **ret,
+                struct err *err);
+void kube_session_note(struct kube_session *s, bool connected);
+/* metav1.Status of an answer that is not 2xx: kind, message and (owned) reason, as far as known. */
+int kube_decode_failure(int http_status, const char *body, size_t n, char **ret_reason,
+                        struct err *err);
