@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "kubelet/pod-static.h"
+#include "kubelet/pod-defaults.h"
 
 #define HOSTNAME_RULE "expected a DNS label"
 

@@ -1,4 +1,4 @@
-#include "kubelet/pod-static.h"
+#include "kubelet/pod-defaults.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -19,7 +19,12 @@ static fnv128 fnv128_add(fnv128 hash, const char *s)
         return hash;
 }
 
-static char *make_uid(const json_t *manifest, const struct pod_origin *origin)
+struct origin {
+        const char *node_name, *path;
+        usec_t seen;
+};
+
+static char *make_uid(const json_t *manifest, const struct origin *origin)
 {
         _cleanup_free_ char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
         fnv128 hash = FNV128_OFFSET;
@@ -31,12 +36,8 @@ static char *make_uid(const json_t *manifest, const struct pod_origin *origin)
                 return NULL;
         }
         hash = fnv128_add(hash, text);
-        if (origin->source == POD_SOURCE_FILE) {
-                hash = fnv128_add(fnv128_add(hash, "host:"), origin->node_name);
-                hash = fnv128_add(fnv128_add(hash, "file:"), origin->path);
-        } else {
-                hash = fnv128_add(fnv128_add(hash, "url:"), origin->path);
-        }
+        hash = fnv128_add(fnv128_add(hash, "host:"), origin->node_name);
+        hash = fnv128_add(fnv128_add(hash, "file:"), origin->path);
         for (size_t i = 0; i < sizeof bytes; i++)
                 bytes[i] = (uint8_t)(hash >> (8 * (sizeof bytes - 1 - i)));
         hex_encode(bytes, sizeof bytes, uid);
@@ -140,7 +141,7 @@ static char *pod_name_on(const char *name, const char *node_name)
         return full;
 }
 
-static int identify(json_t *meta, const json_t *manifest, const struct pod_origin *origin)
+static int identify(json_t *meta, const json_t *manifest, const struct origin *origin)
 {
         _cleanup_free_ char *name = pod_name_on(json_text_at(meta, "name"), origin->node_name);
         _cleanup_free_ char *uid = NULL;
@@ -165,8 +166,7 @@ static int identify(json_t *meta, const json_t *manifest, const struct pod_origi
         if (r == 0)
                 r = json_set_text(annotations, POD_ANNOTATION_HASH, uid);
         if (r == 0)
-                r = json_set_text(annotations, POD_ANNOTATION_SOURCE,
-                                  origin->source == POD_SOURCE_FILE ? "file" : "http");
+                r = json_set_text(annotations, POD_ANNOTATION_SOURCE, "file");
         if (r == 0)
                 r = json_set_text(annotations, POD_ANNOTATION_SEEN,
                                   time_format_micro(origin->seen, seen));
@@ -175,7 +175,7 @@ static int identify(json_t *meta, const json_t *manifest, const struct pod_origi
         return r;
 }
 
-static int complete(json_t *object, const json_t *manifest, const struct pod_origin *origin,
+static int complete(json_t *object, const json_t *manifest, const struct origin *origin,
                     struct err *err)
 {
         json_t *meta = json_object_get(object, "metadata"), *spec = json_object_get(object, "spec");
@@ -198,7 +198,7 @@ static int complete(json_t *object, const json_t *manifest, const struct pod_ori
                                     "metadata: annotations: expected an object");
         if (r == 0)
                 r = default_spec(spec, origin->node_name);
-        if (r == 0 && origin->source == POD_SOURCE_FILE)
+        if (r == 0)
                 r = tolerate_no_execute(spec);
         if (r == 0)
                 r = json_set(object, "status", json_pack("{s:s}", "phase", "Pending"));
@@ -277,7 +277,7 @@ static const char *api_reference(const struct pod *p)
         return what;
 }
 
-static int decode(const json_t *manifest, const struct pod_origin *origin, struct pod **ret,
+static int decode(const json_t *manifest, const struct origin *origin, struct pod **ret,
                   struct err *err)
 {
         json_auto_t *object = json_deep_copy(manifest);
@@ -290,7 +290,7 @@ static int decode(const json_t *manifest, const struct pod_origin *origin, struc
                 return err_sys(err, -ENOMEM, "read manifest");
         r = complete(object, manifest, origin, err);
         if (r == 0)
-                r = pod_decode(object, origin->source, &p, err);
+                r = pod_decode(object, POD_SOURCE_FILE, &p, err);
         if (r == 0)
                 r = pod_validate(p, err);
         if (r < 0)
@@ -303,15 +303,16 @@ static int decode(const json_t *manifest, const struct pod_origin *origin, struc
         return 0;
 }
 
-int pod_static_decode(const json_t *manifest, const struct pod_origin *origin, struct pod **ret,
-                      struct err *err)
+int pod_from_manifest(const json_t *manifest, const char *node_name, const char *path, usec_t now,
+                      struct pod **ret, struct err *err)
 {
+        const struct origin origin = { .node_name = node_name, .path = path, .seen = now };
         _cleanup_err_ struct err why = { 0 };
-        int r = decode(manifest, origin, ret, &why);
+        int r = decode(manifest, &origin, ret, &why);
 
         if (r < 0)
                 return err_set_kind(err, r, why.kind,
-                                    "%s: couldn't parse as pod(%s), please check config file",
-                                    origin->path, err_text(&why));
+                                    "%s: couldn't parse as pod(%s), please check config file", path,
+                                    err_text(&why));
         return 0;
 }

@@ -1,4 +1,4 @@
-#include "kubelet/pod-static.h"
+#include "kubelet/pod-defaults.h"
 
 #include <errno.h>
 
@@ -6,17 +6,16 @@
 #include "tests/check.h"
 #include "tests/unit/pod-fixture.h"
 
-static const struct pod_origin file = { .source = POD_SOURCE_FILE,
-                                        .path = "/m/web.yaml",
-                                        .node_name = "Node-1",
-                                        .seen = 1767323045 * USEC_PER_SEC };
+static const struct origin {
+        const char *node_name, *path;
+        usec_t now;
+} file = { "Node-1", "/m/web.yaml", 1767323045 * USEC_PER_SEC };
 
-static int decode(const char *text, const struct pod_origin *origin, struct pod **p,
-                  struct err *err)
+static int decode(const char *text, const struct origin *origin, struct pod **p, struct err *err)
 {
         json_auto_t *manifest = json_of(text);
 
-        return pod_static_decode(manifest, origin, p, err);
+        return pod_from_manifest(manifest, origin->node_name, origin->path, origin->now, p, err);
 }
 
 #define MANIFEST(metadata, spec) \
@@ -45,7 +44,7 @@ TEST(a_manifest_gets_the_identity_of_its_node)
 
 TEST(the_uid_follows_content_node_and_path_and_stays_otherwise)
 {
-        struct pod_origin other_node = file, other_path = file, later = file;
+        struct origin other_node = file, other_path = file, later = file;
         _cleanup_(pod_unrefp)
         struct pod *a = NULL, *b = NULL, *c = NULL, *d = NULL, *e = NULL;
         _cleanup_(pod_unrefp)
@@ -53,7 +52,7 @@ TEST(the_uid_follows_content_node_and_path_and_stays_otherwise)
 
         other_node.node_name = "node-2";
         other_path.path = "/m/other.yaml";
-        later.seen += USEC_PER_SEC;
+        later.now += USEC_PER_SEC;
         CHECK_INT(decode(MANIFEST("'name':'web'", ONE), &file, &a, NULL), 0);
         CHECK_INT(decode(MANIFEST("'name':'web'", ONE), &later, &b, NULL), 0);
         CHECK_INT(decode(MANIFEST("'name':'web','labels':{}", ONE), &file, &c, NULL), 0);
