@@ -1,0 +1,210 @@
+/* The cgroup tree and the device filter on the machine's own v2 hierarchy, below a root of ours. */
+#include "runtime/cgroup.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include "base/fs.h"
+#include "base/text.h"
+#include "tests/check.h"
+
+static const char id[] = "00000000000000000000000000000000000000000000000000000000000000aa";
+static char root[64];
+static sd_event *event;
+static struct cgroup_tree *tree;
+
+static void open_tree_of_ours(void)
+{
+        _cleanup_err_ struct err err = { 0 };
+        int r;
+
+        if (geteuid() != 0)
+                check_skip_all("needs root");
+        snprintf(root, sizeof root, "/skiff-test-%d", getpid());
+        CHECK(sd_event_new(&event) >= 0);
+        r = cgroup_tree_new(event, CGROUP_DRIVER_CGROUPFS, root, "test", &tree, &err);
+        if (r == -ENODEV || r == -EROFS || r == -EACCES)
+                check_skip_all("%s", err_text(&err));
+        CHECK(r == 0);
+}
+
+static int open_mount(void)
+{
+        int fd = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd >= 0 ? fd : open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void close_tree_of_ours(void)
+{
+        _cleanup_close_ int mount_fd = open_mount();
+        _cleanup_free_ char *shims = text_printf("%s/skiff-shims", root + 1);
+
+        tree = cgroup_tree_free(tree);
+        event = sd_event_unref(event);
+        CHECK(unlinkat(mount_fd, shims, AT_REMOVEDIR) == 0);
+        CHECK(unlinkat(mount_fd, root + 1, AT_REMOVEDIR) == 0);
+}
+
+/* Born in the group, runs @fn and ends with its value. */
+static pid_t start_in(int cgroup_fd, int (*fn)(void))
+{
+        struct clone_args args = {
+                .flags = CLONE_INTO_CGROUP,
+                .exit_signal = SIGCHLD,
+                .cgroup = (uint64_t)cgroup_fd,
+        };
+        pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+
+        if (pid == 0)
+                _exit(fn());
+        CHECK(pid > 0);
+        return pid;
+}
+
+static int exit_code_of(pid_t pid)
+{
+        int status;
+
+        CHECK(waitpid(pid, &status, 0) == pid);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int opens_devices(void)
+{
+        if (open("/dev/null", O_RDWR | O_CLOEXEC) < 0)
+                return 1;
+        if (open("/dev/urandom", O_RDONLY | O_CLOEXEC) < 0)
+                return 2;
+        if (open("/dev/kmsg", O_RDONLY | O_CLOEXEC) >= 0 || errno != EPERM)
+                return 3;
+        return 0;
+}
+
+static int opens_kmsg(void)
+{
+        return open("/dev/kmsg", O_RDONLY | O_CLOEXEC) >= 0 ? 0 : errno;
+}
+
+static int waits(void)
+{
+        poll(NULL, 0, -1);
+        return 0;
+}
+
+static void make_resources(struct oci_resources *r)
+{
+        oci_resources_init(r);
+        r->cpu_shares = 512;
+        r->memory_limit = 64 << 20;
+        r->pids_limit = 100;
+}
+
+TEST(a_container_gets_a_leaf_with_its_device_filter)
+{
+        struct oci_device_rule all = { true, 'a', -1, -1, (char *)"rwm" };
+        _cleanup_close_ int fd = -1;
+        struct container_usage usage;
+        struct oci_resources r;
+
+        open_tree_of_ours();
+        make_resources(&r);
+        CHECK(cgroup_apply(tree, "kubepods/burstable/podx", &r, NULL) == 0);
+        CHECK(cgroup_exists(tree, "kubepods/burstable/podx"));
+        CHECK(cgroup_create_container(tree, "kubepods/burstable/podx", id, &r, &fd, NULL) == 0);
+        CHECK_INT(exit_code_of(start_in(fd, opens_devices)), 0);
+        /* replaced in one step, not added: all are open now, and closed again */
+        CHECK(cgroup_devices_attach(fd, &all, 1, NULL) == 0);
+        CHECK_INT(exit_code_of(start_in(fd, opens_kmsg)), 0);
+        CHECK(cgroup_devices_attach(fd, NULL, 0, NULL) == 0);
+        CHECK_INT(exit_code_of(start_in(fd, opens_kmsg)), EPERM);
+        CHECK(cgroup_container_usage(tree, "kubepods/burstable/podx", id, &usage) == 0);
+        CHECK(usage.cpu_usec != UINT64_MAX);
+        cgroup_remove_container(tree, "kubepods/burstable/podx", id);
+        CHECK(cgroup_container_usage(tree, "kubepods/burstable/podx", id, &usage) == -ENOENT);
+        CHECK(cgroup_remove(tree, "kubepods", NULL) == 0);
+        CHECK(!cgroup_exists(tree, "kubepods"));
+        close_tree_of_ours();
+}
+
+TEST(killing_a_container_reaches_all_of_it)
+{
+        _cleanup_close_ int fd = -1;
+        struct oci_resources r;
+        pid_t a, b;
+
+        open_tree_of_ours();
+        oci_resources_init(&r);
+        CHECK(cgroup_apply(tree, "pod", &r, NULL) == 0);
+        CHECK(cgroup_create_container(tree, "pod", id, &r, &fd, NULL) == 0);
+        a = start_in(fd, waits);
+        b = start_in(fd, waits);
+        CHECK(cgroup_kill_container(tree, "pod", id) == 0);
+        CHECK_INT(exit_code_of(a), 128 + SIGKILL);
+        CHECK_INT(exit_code_of(b), 128 + SIGKILL);
+        CHECK(cgroup_remove(tree, "pod", NULL) == 0);
+        CHECK(cgroup_kill_container(tree, "pod", id) == 0);
+        close_tree_of_ours();
+}
+
+TEST(a_leaf_that_is_still_busy_is_removed_from_the_loop)
+{
+        _cleanup_close_ int fd = -1;
+        struct oci_resources r;
+        pid_t pid;
+
+        open_tree_of_ours();
+        oci_resources_init(&r);
+        CHECK(cgroup_apply(tree, "pod", &r, NULL) == 0);
+        CHECK(cgroup_create_container(tree, "pod", id, &r, &fd, NULL) == 0);
+        CHECK(mkdirat(fd, "nested.group", 0755) == 0); /* as a privileged container may */
+        pid = start_in(fd, waits);
+        cgroup_remove_container(tree, "pod", id);
+        CHECK_INT(exit_code_of(pid), 128 + SIGKILL);
+        for (int i = 0; i < 100; i++) {
+                struct container_usage usage;
+
+                if (cgroup_container_usage(tree, "pod", id, &usage) == -ENOENT)
+                        break;
+                CHECK(sd_event_run(event, 100000) >= 0);
+        }
+        CHECK(cgroup_remove(tree, "pod", NULL) == 0);
+        close_tree_of_ours();
+}
+
+TEST(a_group_with_living_processes_is_killed_and_removed)
+{
+        _cleanup_close_ int fd = -1;
+        struct oci_resources r;
+        pid_t pid;
+        int k;
+
+        open_tree_of_ours();
+        oci_resources_init(&r);
+        CHECK(cgroup_apply(tree, "pod", &r, NULL) == 0);
+        CHECK(cgroup_create_container(tree, "pod", id, &r, &fd, NULL) == 0);
+        pid = start_in(fd, waits);
+        k = cgroup_remove(tree, "pod", NULL);
+        CHECK(k == 0 || k == -EAGAIN);
+        CHECK_INT(exit_code_of(pid), 128 + SIGKILL);
+        CHECK(cgroup_remove(tree, "pod", NULL) == 0);
+        close_tree_of_ours();
+}
+
+TEST(a_path_that_leaves_the_tree_is_refused)
+{
+        static const char *const bad[] = { "..", "a/../b", "", "a//b", "cgroup.procs", "a/.b" };
+        struct oci_resources r;
+
+        open_tree_of_ours();
+        oci_resources_init(&r);
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+                CHECK(cgroup_apply(tree, bad[i], &r, NULL) == -EINVAL);
+        close_tree_of_ours();
+}
