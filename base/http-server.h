@@ -1,11 +1,15 @@
 /*
  * HTTP/1.1 server on the event loop, for :10250 (TLS), 127.0.0.1:10248 and the unix socket.
  *
- * The strict parser is base/http-parser (pure). A deadline stands on each phase (handshake and
- * headers 10 s, body 30 s, idle keep-alive 60 s), and everything is bounded: connections, header
- * bytes (16 KiB), body bytes, output waiting for a slow reader. A handler answers at once with
- * http_answer(), or later (it keeps the struct http_exchange), or as a stream in chunks; on_closed
- * tells it that the peer is gone.
+ * The strict parser is base/http-parser (pure). A deadline stands on each phase, and everything is
+ * bounded: connections, headers, bodies, output waiting for a slow reader. One request at a time is
+ * read from a connection. A handler answers at once with http_answer(), or later (it keeps the
+ * struct http_exchange), or as a stream in chunks, or takes the connection over by
+ * http_exchange_upgrade(); on_closed tells it that the peer is gone.
+ *
+ * Who fills up the server pays for it: when too many connections are open the longest idle one
+ * goes, and among those that have not shown who they are the oldest one of the address that has
+ * most.
  */
 #pragma once
 #include <jansson.h>
@@ -20,13 +24,12 @@ struct http_exchange; /* opaque: one request and its answer */
 struct http_tls;      /* opaque: certificate, key, client CA */
 
 struct http_peer {
-        bool is_unix;
-        uid_t uid; /* of a unix peer, SO_PEERCRED */
+        bool is_unix; /* a process of our own user and pid namespaces: others were turned away */
+        uid_t uid;    /* of a unix peer, SO_PEERCRED */
         gid_t gid;
         pid_t pid;
-        bool same_namespaces;       /* unix peer lives in the daemon's own user and pid namespace */
-        char address[64];           /* of a TCP peer, text */
-        const char *certificate_cn; /* verified client certificate's CN, or NULL */
+        char address[64];                    /* of a TCP peer, text */
+        const char *certificate_cn;          /* verified client certificate's CN, or NULL */
         const char *const *certificate_orgs; /* its O values, NULL-terminated */
 };
 
@@ -36,10 +39,18 @@ typedef void (*http_handler_fn)(struct http_exchange *x, void *userdata);
 struct http_server_options {
         const char *name;       /* for the log: "kubelet API" */
         struct http_tls *tls;   /* borrowed; NULL: plain */
-        size_t max_connections; /* 0: 512 */
+        size_t max_connections; /* 0: 1024 */
+        size_t max_untrusted;   /* of them without http_exchange_trust(); 0: 128 */
         size_t body_max;        /* 0: 1 MiB */
         http_handler_fn handler;
         void *userdata;
+        usec_t handshake_usec; /* accept to the end of the TLS handshake; 0: 10 s */
+        usec_t head_usec;      /* first byte (of a fresh connection: its start) to the end of the
+                                  headers; 0: 10 s */
+        usec_t body_usec;      /* end of the headers to the end of the body; 0: 10 s */
+        usec_t idle_usec;      /* between two requests; 0: 2 min, longer than a client's 90 s */
+        usec_t answer_usec;    /* the peer takes nothing of an answer; 0: 10 s */
+        usec_t stream_usec;    /* the peer takes nothing of a stream, or none is written; 0: 4 h */
 };
 int http_server_new(sd_event *event, const struct http_server_options *options,
                     struct http_server **ret, struct err *err);
@@ -47,18 +58,28 @@ struct http_server *http_server_free(struct http_server *s);
 DEFINE_CLEANUP(struct http_server *, http_server_free)
 /* Takes a listening socket (from the fd store, or made by the two below). */
 int http_server_add_listener(struct http_server *s, int fd);
+/* @address: numeric, IPv4 or IPv6 ("::" takes IPv4 too). Returns the descriptor. */
 int http_listen_tcp(const char *address, uint16_t port, struct err *err);
+/*
+ * A stale socket at @path is replaced when nobody answers on it; anything else there, or a folder
+ * that others may write to, is refused. Returns the descriptor.
+ */
 int http_listen_unix(const char *path, mode_t mode, gid_t gid, struct err *err);
 
-/* Reads PEM files; http_tls_reload() reads them again when they changed. @client_ca_file may be
- * NULL. */
+/*
+ * Reads PEM files. They are read anew when they changed, as seen at most once a second when a
+ * connection or request comes; http_tls_reload() looks at once (1: read anew, 0: unchanged, else
+ * the old ones stay in use). @client_ca_file may be NULL: no client certificate is asked for.
+ */
 int http_tls_new(const char *cert_file, const char *key_file, const char *client_ca_file,
                  struct http_tls **ret, struct err *err);
 struct http_tls *http_tls_free(struct http_tls *t);
 DEFINE_CLEANUP(struct http_tls *, http_tls_free)
 int http_tls_reload(struct http_tls *t, struct err *err);
-/* Writes a self-signed pair for @host (mode 0600 key) when none exists, as the kubelet does in its
- * pki directory. */
+/*
+ * Writes a self-signed pair for @host (mode 0600 key) when neither file exists, as the kubelet does
+ * in its pki directory. @addresses: numeric, NULL-terminated; also in the certificate.
+ */
 int http_tls_make_self_signed(const char *cert_file, const char *key_file, const char *host,
                               const char *const *addresses, struct err *err);
 
@@ -76,25 +97,51 @@ const struct http_peer *http_exchange_peer(const struct http_exchange *x);
 void http_exchange_set_userdata(struct http_exchange *x, void *userdata);
 void *http_exchange_userdata(const struct http_exchange *x);
 
-/* Answers. Exactly one of these three finishes an exchange (the stream by http_stream_end()). */
+const char *http_exchange_upgrade_protocol(const struct http_exchange *x); /* asked for, or NULL */
+/* The peer has shown who it is: its connection no longer counts as untrusted. */
+void http_exchange_trust(struct http_exchange *x);
+
+/*
+ * Answers. Exactly one of http_answer*(), http_stream_end(), http_stream_abort() and
+ * http_exchange_upgrade() finishes an exchange; @x is gone after it. Too little memory for an
+ * answer closes the connection.
+ */
 void http_answer(struct http_exchange *x, int status, const char *content_type, const void *body,
                  size_t n);
 void http_answer_text(struct http_exchange *x, int status, const char *fmt, ...) _printf_(3, 4);
 void http_answer_json(struct http_exchange *x, int status, json_t *body); /* steals body */
+/* One more header for the answer to come. -EINVAL when name or value could break its line. */
+int http_exchange_add_header(struct http_exchange *x, const char *name, const char *value);
+/* For an exchange that is answered later: told when the peer goes first; @x is gone after it and
+ * must not be answered. */
+void http_exchange_on_closed(struct http_exchange *x,
+                             void (*fn)(struct http_exchange *x, void *userdata), void *userdata);
+
 /*
  * A stream (chunked). on_drained is called when what was written has left and more is welcome;
- * on_closed when the peer is gone (the exchange is freed after it). http_stream_write() returns the
- * bytes waiting: stop at more than 256 KiB and go on in on_drained.
+ * on_closed when the peer is gone (@x is gone after it). Both come from the loop.
  */
 struct http_stream_ops {
         void (*on_drained)(struct http_exchange *x, void *userdata);
         void (*on_closed)(struct http_exchange *x, void *userdata);
 };
+/* Sends the head at once. 0 or -ENOMEM, and then the exchange is still to be answered. */
 int http_stream_begin(struct http_exchange *x, int status, const char *content_type,
                       const struct http_stream_ops *ops, void *userdata);
+/* Returns the bytes waiting: stop at more than 256 KiB and go on in on_drained. Negative: the peer
+ * is gone, on_closed follows. */
 ssize_t http_stream_write(struct http_exchange *x, const void *data, size_t n);
 void http_stream_end(struct http_exchange *x);
-/* For an exchange that is answered later: told when the peer goes first (then it must not be
- * answered). */
-void http_exchange_on_closed(struct http_exchange *x,
-                             void (*fn)(struct http_exchange *x, void *userdata), void *userdata);
+/* Breaks off, so that the peer knows that it did not get all. */
+void http_stream_abort(struct http_exchange *x);
+
+/**
+ * http_exchange_upgrade() - answer 101 and hand over the connection
+ * @protocol: for the Upgrade header
+ * @ret:      set on success; owned by the caller, who gives it its own callbacks and deadlines
+ *            (byte_stream_set_ops). Bytes that the peer sent ahead are read from it first.
+ * Return: 0 and @x is gone; -EINVAL when no upgrade was asked for, -ENOMEM: still to be answered.
+ * Any other answer to a request for an upgrade closes the connection after it.
+ */
+struct byte_stream;
+int http_exchange_upgrade(struct http_exchange *x, const char *protocol, struct byte_stream **ret);
