@@ -28,6 +28,7 @@ struct instance {       /* one container of the runtime */
         const char *image;    /* as the runtime calls it: what containerStatuses[].image shows */
         const char *image_id; /* "repo@sha256:…" or "sha256:…" */
         uint64_t hash;        /* container_definition_hash() it was started with */
+        bool old_sandbox;     /* it ran in an older sandbox than the newest */
         bool has_user;        /* uid, gid and groups are known */
         uint32_t uid, gid;
         const uint32_t *groups;
@@ -48,6 +49,9 @@ struct container_observed {
         bool has_started_before; /* agent restart: the API said started (ready) and no probe has
                                     said otherwise since */
         bool was_ready_before;
+        /* its newest instance was killed in order to be restarted (CONTAINER_KILL with
+         * .will_restart): the exit code is not asked */
+        bool must_restart;
         /* why it is not started, from the last attempt (ErrImagePull, CreateContainerConfigError,
          * …); NULL: nothing */
         const char *waiting_reason, *waiting_message;

@@ -3,6 +3,7 @@
  * fails the test.
  */
 #pragma once
+#include "kubelet/pod-observed.h"
 #include "kubelet/pod.h"
 
 /* Owned. */
@@ -12,3 +13,18 @@ json_t *json_of(const char *text);
 struct pod *pod_of(const char *spec, const char *rest);
 /* Fails unless both are equal as JSON, key order aside; @expected is written as above. */
 void check_json(const json_t *actual, const char *expected);
+
+/*
+ * What is there of a pod, from a text such as
+ *   {'sandbox':{'ip':'10.1.0.2','attempt':1,'ready':false,'host':true,'created':s},
+ *    'c':[{'state':'running','started':s}, older ones …], 'other':{'instances':[…],
+ *    'startup':'success','liveness':'failure','readiness':'success','startedBefore':true,
+ *    'readyBefore':true,'mustRestart':true,'waiting':['ErrImagePull','text']}}
+ * An instance: state, code, oom, startFailed, lost, message, created, started, finished (seconds),
+ * count, old (of an older sandbox), changed (another definition), image, imageID, id, uid, gid.
+ */
+struct observed_fixture; /* opaque */
+struct observed_fixture *observed_of(const struct pod *pod, const char *text);
+const struct pod_observed *observed_seen(const struct observed_fixture *f);
+struct observed_fixture *observed_free(struct observed_fixture *f);
+DEFINE_CLEANUP(struct observed_fixture *, observed_free)
