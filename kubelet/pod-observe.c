@@ -305,10 +305,14 @@ static void distribute(struct observer *o, const struct context *ctx, const stru
                 for (size_t k = 0; k < c->n; k++) {
                         const char *name = string_map_get(c->found[k]->labels,
                                                           LABEL_CONTAINER_NAME);
+                        struct instance *i = &ret->instances[ret->n_instances];
 
                         if (!name || !streq(name, spec->name))
                                 continue;
-                        ret->instances[ret->n_instances++] = to_instance(o, ctx, c->found[k]);
+                        *i = to_instance(o, ctx, c->found[k]);
+                        i->old_sandbox = c->newest &&
+                                         !streq(c->found[k]->sandbox_id, c->newest->id);
+                        ret->n_instances++;
                         out->n_instances++;
                 }
         }
