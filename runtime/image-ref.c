@@ -144,6 +144,13 @@ static bool is_path(const char *s, size_t n)
         return true;
 }
 
+bool image_path_is_valid(const char *path)
+{
+        size_t n = strnlen(path, PATH_LENGTH_MAX + 1);
+
+        return n <= PATH_LENGTH_MAX && is_path(path, n);
+}
+
 static bool is_tag(const char *s)
 {
         size_t n = strnlen(s, TAG_MAX + 1);

@@ -36,5 +36,8 @@ bool digest_is_valid(const char *text);
 bool digest_is_valid_n(const char *text, size_t n);
 enum { DIGEST_TEXT_MAX = sizeof("sha512:") + 128 };
 
+/* "library/busybox": components as a repository may have, 255 bytes at most. */
+bool image_path_is_valid(const char *path);
+
 /* "localhost", 127.0.0.0/8 or [::1], whatever the port: spoken to by plain HTTP as peers do. */
 bool registry_host_is_local(const char *host);
