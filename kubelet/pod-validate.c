@@ -169,10 +169,15 @@ static int check_network(const struct pod *p, struct err *err)
         if (p->hostname_override && (p->host_network || p->set_hostname_as_fqdn))
                 return refuse(err, "spec: hostnameOverride", p->hostname_override,
                               "not together with hostNetwork or setHostnameAsFQDN");
-        for (size_t i = 0; i < p->n_host_aliases; i++)
+        for (size_t i = 0; i < p->n_host_aliases; i++) {
                 if (!is_ip(p->host_aliases[i].ip))
                         return refuse(err, "spec: hostAliases: ip", p->host_aliases[i].ip,
                                       "expected an IP address");
+                STRV_FOREACH (name, p->host_aliases[i].hostnames)
+                        if (!is_dns_subdomain(*name))
+                                return refuse(err, "spec: hostAliases: hostnames", *name,
+                                              "expected a DNS subdomain");
+        }
         for (char *const *s = p->dns_nameservers; s && *s; s++)
                 if (!is_ip(*s))
                         return refuse(err, "spec: dnsConfig: nameservers", *s,

@@ -4,12 +4,8 @@
  */
 #pragma once
 #include "kubelet/atomic-writer.h"
+#include "kubelet/field-path.h"
 #include "kubelet/pod.h"
-
-/* What the node says for a limit that is not set (downward API). */
-struct node_allocatable {
-        int64_t cpu_milli, memory_bytes, ephemeral_bytes;
-};
 
 /*
  * Adds the files of one source.
