@@ -267,9 +267,11 @@ static int decode_phase(const json_t *value, void *member, _unused_ const void *
         return 0;
 }
 
+static const char *const qos_names[] = { "Guaranteed", "Burstable", "BestEffort", NULL };
 static const struct json_field status_fields[] = {
         { "phase",     decode_phase, FIELD(pod, phase), 0, NULL },
         { "startTime", decode_time,  FIELD(pod, start_time), 0, NULL },
+        { "qosClass",  decode_named, FIELD(pod, qos_class), 0, qos_names },
         {}
 };
 static const struct json_field pod_fields[] = {
@@ -362,6 +364,7 @@ int pod_decode(const json_t *object, enum pod_source source, struct pod **ret, s
                 .deletion_grace_sec = POD_UNSET,
                 .grace_sec = 30,
                 .active_deadline_sec = POD_UNSET,
+                .qos_class = POD_UNSET,
                 .host_users = true,
                 .enable_service_links = true,
                 .security = { .run_as_user = POD_UNSET,

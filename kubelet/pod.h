@@ -329,6 +329,7 @@ struct pod {
         /* status as the API had it */
         enum pod_phase phase;
         usec_t start_time; /* 0 when unset */
+        int qos_class;     /* enum qos_class; POD_UNSET */
         /* the object as it came; pod_to_json() and pod_status_json() read them */
         char *metadata_text, *spec_text; /* metadata without managedFields */
         char *status_text;               /* NULL when there was none */
