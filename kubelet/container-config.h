@@ -69,6 +69,12 @@ int container_user_wanted(const struct pod *pod, const struct pod_container *con
  * container_output_done() in both cases. */
 int container_config_build(const struct container_input *in, struct container_output *ret,
                            struct err *err);
+/*
+ * subPathExpr of a mount: $(VAR) from the container's environment; an unknown one is an error. Uses
+ * everything in @in but .mounts and the files. *ret is owned.
+ */
+int container_expand_sub_path(const struct container_input *in, const char *expr, char **ret,
+                              struct err *err);
 void container_output_done(struct container_output *o);
 
 /* cgroup of a pod in cgroupfs spelling, below the cgroup root: "kubepods/burstable/pod<uid>".

@@ -15,8 +15,6 @@
 
 struct kubelet_config;
 struct services;
-struct prober;
-struct mirrors;
 
 struct context {
         sd_event *event;
@@ -25,14 +23,14 @@ struct context {
         struct volumes *volumes;
         struct handlers *handlers;
         struct events *events;
-        struct object_cache *objects;   /* NULL: standalone */
-        struct status_writer *statuses; /* NULL: standalone */
-        struct services *services;      /* NULL: standalone */
-        struct prober *prober;
-        struct mirrors *mirrors;         /* NULL: standalone */
+        struct object_cache *objects;    /* NULL: standalone */
+        struct status_writer *statuses;  /* NULL: standalone */
+        struct services *services;       /* NULL: standalone */
         const char *node_name, *node_ip; /* node_ip: InternalIP */
         const char *root_dir, *pod_log_dir, *container_log_dir;
         struct crash_backoff_limits crash_limits;
+        uint64_t node_memory_bytes; /* capacity */
+        uint32_t possible_cpus;
         usec_t started_at; /* CLOCK_REALTIME: when skiffd came up */
         void (*allocatable)(struct node_allocatable *ret, void *userdata);
         void *userdata;

@@ -23,7 +23,7 @@ struct image_puller {
         struct map *backoffs; /* "<pod uid>_<image>" -> struct pull_backoff, owned */
 };
 
-struct image_wait {
+struct image_need {
         struct image_puller *puller;
         struct pod *pod; /* one reference */
         const struct pod_container *container;
@@ -95,7 +95,7 @@ void image_puller_forget(struct image_puller *p, const char *pod_uid)
                 }
 }
 
-static struct image_wait *wait_free(struct image_wait *w)
+static struct image_need *wait_free(struct image_need *w)
 {
         if (!w)
                 return NULL;
@@ -105,7 +105,7 @@ static struct image_wait *wait_free(struct image_wait *w)
         return NULL;
 }
 
-struct image_wait *image_wait_cancel(struct image_wait *w)
+struct image_need *image_need_cancel(struct image_need *w)
 {
         return wait_free(w);
 }
@@ -123,7 +123,7 @@ static const char *pull_reason(enum err_kind kind)
         }
 }
 
-static void tell_pulled(const struct image_wait *w, uint64_t size)
+static void tell_pulled(const struct image_need *w, uint64_t size)
 {
         char took[TIME_TEXT_MAX], waited[TIME_TEXT_MAX];
         usec_t d = (now_monotonic() - w->asked_at) / USEC_PER_MSEC * USEC_PER_MSEC;
@@ -140,7 +140,7 @@ static void tell_pulled(const struct image_wait *w, uint64_t size)
 static void on_pulled(int r, const struct image_pull_result *result, const struct err *err,
                       void *userdata)
 {
-        struct image_wait *w = userdata;
+        struct image_need *w = userdata;
         const struct context *ctx = w->puller->ctx;
         _cleanup_free_ char *message = NULL;
         const char *reason;
@@ -176,7 +176,7 @@ static void on_pulled(int r, const struct image_pull_result *result, const struc
 }
 
 /* Still in back-off after a failed pull? Then says so. */
-static bool is_backing_off(struct image_wait *w)
+static bool is_backing_off(struct image_need *w)
 {
         struct image_puller *p = w->puller;
         const struct pull_backoff *b = find_backoff(p, w->pod, w->container->image);
@@ -193,7 +193,7 @@ static bool is_backing_off(struct image_wait *w)
         return true;
 }
 
-static void tell_invalid(struct image_wait *w, const struct err *why)
+static void tell_invalid(struct image_need *w, const struct err *why)
 {
         const struct context *ctx = w->puller->ctx;
         _cleanup_free_ char *message = text_printf("Failed to apply default image tag \"%s\": %s",
@@ -206,7 +206,7 @@ static void tell_invalid(struct image_wait *w, const struct err *why)
                  now_monotonic() + BACKOFF_FIRST_USEC, w->userdata);
 }
 
-static void tell_never(struct image_wait *w)
+static void tell_never(struct image_need *w)
 {
         const struct context *ctx = w->puller->ctx;
         _cleanup_free_ char *message =
@@ -220,7 +220,7 @@ static void tell_never(struct image_wait *w)
                  now_monotonic() + BACKOFF_FIRST_USEC, w->userdata);
 }
 
-static void tell_present(struct image_wait *w, const char *id)
+static void tell_present(struct image_need *w, const char *id)
 {
         pod_event(
                 w->puller->ctx, w->pod, w->container, EVENT_NORMAL, "Pulled",
@@ -229,7 +229,7 @@ static void tell_present(struct image_wait *w, const char *id)
         w->ready(id, NULL, NULL, 0, w->userdata);
 }
 
-static int start_pull(struct image_wait *w, const struct pull_auths *auths)
+static int start_pull(struct image_need *w, const struct pull_auths *auths)
 {
         const struct context *ctx = w->puller->ctx;
         _cleanup_err_ struct err err = { 0 };
@@ -249,17 +249,17 @@ static int start_pull(struct image_wait *w, const struct pull_auths *auths)
 
 int image_ensure(struct image_puller *p, struct pod *pod, const struct pod_container *container,
                  const struct pull_auths *auths, image_ready_fn ready, void *userdata,
-                 struct image_wait **ret)
+                 struct image_need **ret)
 {
         _cleanup_err_ struct err err = { 0 };
         _cleanup_free_ char *name = NULL;
-        struct image_wait *w = calloc(1, sizeof *w);
+        struct image_need *w = calloc(1, sizeof *w);
         const struct image_info *image;
         int r;
 
         if (!w)
                 return -ENOMEM;
-        *w = (struct image_wait){ p, pod_ref(pod), container, NULL, 0, ready, userdata };
+        *w = (struct image_need){ p, pod_ref(pod), container, NULL, 0, ready, userdata };
         *ret = NULL;
         if (image_normalize(container->image, &name, &err) < 0) {
                 tell_invalid(w, &err);

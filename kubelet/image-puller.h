@@ -7,7 +7,7 @@
 #include "kubelet/pull-secret.h"
 
 struct image_puller; /* opaque: of the node; knows the back-offs */
-struct image_wait;   /* opaque: one container that waits for its image */
+struct image_need;   /* opaque: one container that waits for its image */
 
 /*
  * @image_id: the image to start from; NULL: not yet, and @reason ("ErrImagePull",
@@ -29,8 +29,8 @@ DEFINE_CLEANUP(struct image_puller *, image_puller_free)
  */
 int image_ensure(struct image_puller *p, struct pod *pod, const struct pod_container *container,
                  const struct pull_auths *auths, image_ready_fn ready, void *userdata,
-                 struct image_wait **ret);
-struct image_wait *
-image_wait_cancel(struct image_wait *w); /* ready is not called; the pull goes on */
+                 struct image_need **ret);
+struct image_need *
+image_need_cancel(struct image_need *w); /* ready is not called; the pull goes on */
 /* Forgets the back-offs of a pod that is gone. */
 void image_puller_forget(struct image_puller *p, const char *pod_uid);

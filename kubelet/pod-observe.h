@@ -20,7 +20,7 @@
 #define LABEL_MESSAGE_POLICY "io.kubernetes.container.terminationMessagePolicy"
 #define LABEL_GRACE          "io.kubernetes.pod.terminationGracePeriod"
 #define LABEL_ATTEMPT        "io.kubernetes.sandbox.attempt"
-#define LABEL_SOURCE         "io.kubernetes.pod.source"
+#define LABEL_CGROUP         "io.kubernetes.pod.cgroup" /* of a sandbox: the cgroup above it */
 
 struct observer; /* opaque: remembers termination messages of one pod's containers */
 struct observer *observer_new(void); /* NULL without memory */

@@ -1,0 +1,34 @@
+/*
+ * May a pod run on this node? The first refusal wins. Pure.
+ * Source: pkg/kubelet/lifecycle/predicate.go, handlers.go, pkg/kubelet/sysctl; the scheduler's node
+ * affinity, ports, resources and taints as component-helpers has them.
+ */
+#pragma once
+#include "kubelet/field-path.h"
+#include "kubelet/pod.h"
+
+struct admission_node {
+        const json_t
+                *node; /* the Node object: labels, taints; NULL: not seen yet (or standalone) */
+        const char *name;
+        bool standalone; /* there is no Node object: what needs one is not looked at */
+        struct node_allocatable allocatable;
+        uint32_t max_pods;
+        char *const *allowed_unsafe_sysctls; /* exact, or a prefix with '*' at its end */
+};
+struct admission_refusal {
+        char *reason, *message; /* owned: "OutOfcpu", "Node didn't have enough resource: …" */
+};
+void admission_refusal_done(struct admission_refusal *r);
+/**
+ * admission_check() - against the pods that are here already
+ * @others: active pods, without @pod
+ * Return: 0 admitted; 1 refused, *ret says why; -ENOMEM.
+ */
+int admission_check(const struct pod *pod, const struct admission_node *node,
+                    const struct pod *const *others, size_t n_others,
+                    struct admission_refusal *ret);
+/* Does the pod's nodeSelector and required node affinity fit these labels (and this name)? */
+bool admission_matches_node(const struct pod *pod, const json_t *labels, const char *node_name);
+/* Normal form of a sysctl's name ("kernel/shm_rmid_forced" is "kernel.shm_rmid_forced"); owned. */
+char *sysctl_normalize(const char *name);

@@ -1,0 +1,622 @@
+#include "kubelet/container-start.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kubelet/config.h"
+#include "kubelet/container-config.h"
+#include "kubelet/host-devices.h"
+#include "kubelet/pod-files.h"
+#include "kubelet/pod-log.h"
+#include "kubelet/pod-observe.h"
+#include "kubelet/reason.h"
+#include "kubelet/services.h"
+
+#define CONFIG_RETRY_USEC (10 * USEC_PER_SEC)
+#define ENV_FILE_MAX      65536
+
+enum start_state {
+        STARTING_OBJECTS, /* waits for pull secrets */
+        STARTING_IMAGE,
+        STARTING_CONFIG, /* waits for ConfigMaps, Secrets, Services that env needs */
+        STARTING_CREATE,
+        STARTING_START,
+        STARTING_HOOK, /* runs; postStart under way */
+        STARTING_OVER,
+};
+
+struct container_start {
+        const struct context *ctx;
+        struct container_start_options options; /* .pod: one reference */
+        char *sandbox_id, *ip4, *ip6;           /* owned copies of the options' */
+        struct container_start_ops ops;
+        void *userdata;
+        enum start_state state;
+        sd_event_source *defer;                   /* owned: steps from the loop */
+        struct image_need *image;                 /* owned */
+        struct runtime_op *op;                    /* owned */
+        struct attempt *hook;                     /* owned */
+        char *image_id, *container_id, *log_path; /* owned */
+};
+
+size_t container_start_index(const struct container_start *s)
+{
+        return s->options.index;
+}
+
+const char *container_start_id(const struct container_start *s)
+{
+        return s->container_id;
+}
+
+static const char *name_of(const struct container_start *s)
+{
+        return s->options.container->name;
+}
+
+static void finish(struct container_start *s, enum start_result result, const char *reason,
+                   const char *message, usec_t wake_at)
+{
+        s->state = STARTING_OVER;
+        s->ops.done(s, result, reason, message, wake_at, s->userdata);
+}
+
+/* A failure with its event, as the kubelet tells it: "Error: <sentence>". */
+static void fail(struct container_start *s, const char *reason, const char *sentence,
+                 usec_t wake_at)
+{
+        log_container_warn(s->options.pod, name_of(s), 0, "%s: %s", reason, sentence);
+        pod_event(s->ctx, s->options.pod, s->options.container, EVENT_WARNING, "Failed",
+                  "Error: %s", sentence);
+        finish(s, START_FAILED, reason, sentence, wake_at);
+}
+
+/* ---- image ---- */
+
+static int collect_auths(const struct container_start *s, struct pull_auths *auths)
+{
+        const struct pod *pod = s->options.pod;
+        _cleanup_free_ char *image = NULL, *missing = NULL;
+        _cleanup_strv_ char **absent = NULL;
+
+        if (!pod->image_pull_secrets ||
+            image_normalize(s->options.container->image, &image, NULL) < 0)
+                return 0;
+        STRV_FOREACH (name, pod->image_pull_secrets) {
+                const json_t *secret = pod_objects_get(s->options.objects, true, *name);
+                _cleanup_err_ struct err err = { 0 };
+
+                if (!secret) {
+                        if (strv_append(&absent, *name) < 0)
+                                return -ENOMEM;
+                        continue;
+                }
+                if (pull_auths_add(auths, secret, image, &err) < 0)
+                        log_pod_warn(pod, 0, "imagePullSecret '%s' is passed over: %s", *name,
+                                     err_text(&err));
+        }
+        if (absent) {
+                missing = strv_join(absent, ", ");
+                pod_event(
+                        s->ctx, pod, NULL, EVENT_WARNING, "FailedToRetrieveImagePullSecret",
+                        "Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.",
+                        missing ? missing : "");
+        }
+        return 0;
+}
+
+static void step_in(struct container_start *s, enum start_state next)
+{
+        s->state = next;
+        sd_event_source_set_enabled(s->defer, SD_EVENT_ONESHOT);
+}
+
+static void on_image_ready(const char *image_id, const char *reason, const char *message,
+                           usec_t wake_at, void *userdata)
+{
+        struct container_start *s = userdata;
+
+        s->image = NULL;
+        if (!image_id) {
+                finish(s, START_FAILED, reason, message, wake_at);
+                return;
+        }
+        s->image_id = strdup(image_id);
+        s->ops.step(s, "image", s->userdata);
+        step_in(s, STARTING_CONFIG);
+}
+
+static void ensure_image(struct container_start *s)
+{
+        _cleanup_(pull_auths_done)
+        struct pull_auths auths = { 0 };
+        struct image_need *wait = NULL;
+        int r = collect_auths(s, &auths);
+
+        s->state = STARTING_IMAGE;
+        if (r == 0)
+                r = image_ensure(s->options.puller, s->options.pod, s->options.container, &auths,
+                                 on_image_ready, s, &wait);
+        if (r < 0) {
+                fail(s, "ErrImagePull", strerror(-r), now_monotonic() + CONFIG_RETRY_USEC);
+                return;
+        }
+        if (wait) /* else it was answered from inside, and s may be gone */
+                s->image = wait;
+}
+
+/* ---- configuration ---- */
+
+static const json_t *on_object(bool is_secret, const char *name, void *userdata)
+{
+        const struct container_start *s = userdata;
+
+        return pod_objects_get(s->options.objects, is_secret, name);
+}
+
+/* A file that an init container wrote into an emptyDir: below the volume, no links out. */
+static int on_read_file(const char *volume, const char *path, char **ret, void *userdata)
+{
+        const struct container_start *s = userdata;
+        const char *root = pod_volumes_path(s->options.volumes, volume);
+        _cleanup_close_ int dir_fd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+
+        if (dir_fd < 0)
+                return -ENOENT;
+        fd = fs_open_inside(dir_fd, path, O_RDONLY | O_NONBLOCK, 0);
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return -EINVAL;
+        return fs_read_fd(fd, ENV_FILE_MAX, ret, NULL);
+}
+
+/* subPath, or subPathExpr expanded, of a mount; NULL: the volume itself. */
+static int sub_path_of(const struct pod_mount *m, const struct container_input *in, char **ret,
+                       struct err *err)
+{
+        if (m->sub_path_expr && *m->sub_path_expr)
+                return container_expand_sub_path(in, m->sub_path_expr, ret, err);
+        if (m->sub_path && *m->sub_path) {
+                *ret = strdup(m->sub_path);
+                return *ret ? 0 : err_sys(err, -ENOMEM, "read subPath");
+        }
+        *ret = NULL;
+        return 0;
+}
+
+static bool is_read_only_kind(enum pod_volume_kind kind)
+{
+        return kind == POD_VOLUME_CONFIG_MAP || kind == POD_VOLUME_SECRET ||
+               kind == POD_VOLUME_DOWNWARD_API || kind == POD_VOLUME_PROJECTED;
+}
+
+/* Fills in->mounts; the host paths of subPaths go to @paths, which owns them. */
+static int collect_mounts(struct container_start *s, struct container_input *in,
+                          struct container_mount_input *mounts, char ***paths, struct err *err)
+{
+        const struct pod_container *c = s->options.container;
+        const struct pod *pod = s->options.pod;
+
+        for (size_t i = 0; i < c->n_mounts; i++) {
+                const struct pod_mount *m = &c->mounts[i];
+                const struct pod_volume *v = pod_find_volume(pod, m->name);
+                const char *host_path = pod_volumes_path(s->options.volumes, m->name);
+                _cleanup_free_ char *sub_path = NULL, *place = NULL;
+                int r;
+
+                if (!v || !host_path)
+                        return err_set_kind(
+                                err, -ENOENT, ERR_CONTAINER_CONFIG,
+                                "cannot find volume \"%s\" to mount into container \"%s\"", m->name,
+                                c->name);
+                r = sub_path_of(m, in, &sub_path, err);
+                if (r == 0 && sub_path)
+                        r = pod_volumes_sub_path(s->options.volumes, m->name, c->name, i, sub_path,
+                                                 &place, err);
+                if (r < 0)
+                        return r;
+                if (place) {
+                        r = strv_append(paths, place);
+                        if (r < 0)
+                                return err_sys(err, r, "prepare mounts");
+                        host_path = (*paths)[strv_len(*paths) - 1];
+                }
+                mounts[i] = (struct container_mount_input){
+                        .mount = m,
+                        .host_path = host_path,
+                        .read_only = is_read_only_kind(v->source.kind),
+                        .create_missing = v->source.kind == POD_VOLUME_HOST_PATH &&
+                                          !*v->host_path_type && !place,
+                };
+        }
+        in->mounts = mounts;
+        in->n_mounts = c->n_mounts;
+        return 0;
+}
+
+/* Resolves the user the container runs as, and the groups the image gives it. */
+static int resolve_user(const struct container_start *s, const struct image_info *image,
+                        struct image_user *user, uint32_t **groups, size_t *n_groups,
+                        struct err *err)
+{
+        const struct pod *pod = s->options.pod;
+        _cleanup_free_ char *wanted = NULL;
+        int r = container_user_wanted(pod, s->options.container, image, &wanted, err);
+
+        if (r == 0)
+                r = image_resolve_user(s->ctx->rt, image->id, wanted, user, err);
+        if (r == 0 && !pod->security.groups_strict)
+                r = image_groups_of(s->ctx->rt, image->id, user->uid, groups, n_groups, err);
+        return r;
+}
+
+static int load_seccomp(const struct container_start *s, struct container_output *out,
+                        struct err *err)
+{
+        switch (out->seccomp) {
+        case SECCOMP_RUNTIME_DEFAULT:
+                return seccomp_runtime_default(out->spec.process.cap_bounding, &out->spec.seccomp,
+                                               err);
+        case SECCOMP_LOCALHOST:
+                return seccomp_localhost(s->ctx->rt, out->seccomp_localhost,
+                                         out->spec.process.cap_bounding, &out->spec.seccomp, err);
+        default:
+                return 0;
+        }
+}
+
+static char *joined_ips(const char *a, const char *b)
+{
+        return text_printf("%s%s%s", a, *a && *b ? "," : "", b);
+}
+
+static int add_label(struct string_map *m, const char *key, const char *value)
+{
+        if (!value)
+                return 0;
+        m->entries[m->n] = (struct string_map_entry){ strdup(key), strdup(value) };
+        if (!m->entries[m->n].key || !m->entries[m->n].value) {
+                m->n++;
+                return -ENOMEM;
+        }
+        m->n++;
+        return 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+        return strcmp(((const struct string_map_entry *)a)->key,
+                      ((const struct string_map_entry *)b)->key);
+}
+
+static int build_labels(const struct container_start *s, const struct pod_files *files,
+                        struct string_map *m)
+{
+        const struct pod *pod = s->options.pod;
+        const struct pod_container *c = s->options.container;
+        char count[16], hash[24], grace[24];
+        const char *const pairs[][2] = {
+                { LABEL_POD_NAME, pod->name },
+                { LABEL_POD_NAMESPACE, pod->namespace },
+                { LABEL_POD_UID, pod->uid },
+                { LABEL_CONTAINER_NAME, c->name },
+                { LABEL_RESTART_COUNT, count },
+                { LABEL_HASH, hash },
+                { LABEL_GRACE, grace },
+                { LABEL_MESSAGE_FILE, files->termination_log },
+                { LABEL_MESSAGE_POLICY,
+                  c->message_fallback_to_logs ? "FallbackToLogsOnError" : "File" },
+        };
+
+        snprintf(count, sizeof count, "%" PRIu32, s->options.restart_count);
+        snprintf(hash, sizeof hash, "%" PRIu64, container_definition_hash(c));
+        snprintf(grace, sizeof grace, "%" PRIi64, pod->grace_sec);
+        m->entries = calloc(ARRAY_SIZE(pairs), sizeof *m->entries);
+        if (!m->entries)
+                return -ENOMEM;
+        for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
+                if (add_label(m, pairs[i][0], pairs[i][1]) < 0)
+                        return -ENOMEM;
+        qsort(m->entries, m->n, sizeof *m->entries, by_key);
+        return 0;
+}
+
+static void on_created(int r, const char *container_id, const struct err *err, void *userdata);
+
+/* Everything is here: the spec is built and handed to the runtime. */
+static int create(struct container_start *s, const struct image_info *image, struct err *err)
+{
+        const struct context *ctx = s->ctx;
+        const struct pod *pod = s->options.pod;
+        const struct pod_container *c = s->options.container;
+        _cleanup_(pod_files_done)
+        struct pod_files files = { 0 };
+        _cleanup_(string_map_done)
+        struct string_map labels = { 0 };
+        _cleanup_(container_output_done)
+        struct container_output out = { 0 };
+        _cleanup_free_ struct container_mount_input *mounts = calloc(c->n_mounts + 1,
+                                                                     sizeof *mounts);
+        _cleanup_free_ const struct service_info **services = NULL;
+        _cleanup_free_ uint32_t *groups = NULL, *user_groups = NULL;
+        _cleanup_free_ char *ips = joined_ips(s->ip4, s->ip6);
+        _cleanup_strv_ char **paths = NULL;
+        struct oci_device *devices = NULL;
+        struct image_user user = { 0 };
+        struct container_config config = { .image_id = image->id, .image_name = c->image };
+        struct container_input in = {
+                .pod = pod,
+                .container = c,
+                .image = image,
+                .user = &user,
+                .object = on_object,
+                .read_file = on_read_file,
+                .userdata = s,
+                .pod_ip = *s->ip4 ? s->ip4 : s->ip6,
+                .pod_ips = ips,
+                .host_ip = ctx->node_ip,
+                .host_ips = ctx->node_ip,
+                .node_name = ctx->node_name,
+                .node_memory_bytes = ctx->node_memory_bytes,
+                .possible_cpus = ctx->possible_cpus,
+                .cpu_quota = ctx->config->cpu_quota,
+                .seccomp_default = ctx->config->seccomp_default,
+                .single_process_oom_kill = ctx->config->single_process_oom_kill,
+                .cpu_period_usec = ctx->config->cpu_period_usec,
+        };
+        int r;
+
+        if (!mounts || !ips)
+                return err_sys(err, -ENOMEM, "prepare the container");
+        ctx->allocatable(&in.allocatable, ctx->userdata);
+        r = resolve_user(s, image, &user, &groups, &in.n_image_groups, err);
+        user_groups = user.groups;
+        in.image_groups = groups;
+        if (r == 0 && ctx->services) {
+                r = services_for(ctx->services, pod->namespace, pod->enable_service_links,
+                                 &services, &in.n_services);
+                if (r < 0)
+                        return err_sys(err, r, "read the services");
+                in.services = services;
+        }
+        if (r == 0 && c->security && c->security->privileged == 1) {
+                r = host_devices_read(&devices, &in.n_host_devices);
+                in.host_devices = devices;
+                if (r < 0)
+                        r = err_sys(err, r, "read the host's devices");
+        }
+        if (r == 0)
+                r = collect_mounts(s, &in, mounts, &paths, err);
+        if (r == 0)
+                r = pod_files_write(ctx, pod, c, s->ip4, s->ip6, &files, err);
+        if (r == 0) {
+                in.hosts_file = files.hosts;
+                in.resolv_conf_file = files.resolv_conf;
+                in.hostname_file = pod->host_network ? NULL : files.hostname;
+                in.termination_log_file = files.termination_log;
+                r = container_config_build(&in, &out, err);
+        }
+        if (r == 0)
+                r = load_seccomp(s, &out, err);
+        host_devices_free(devices, in.n_host_devices);
+        if (r < 0)
+                return r;
+        s->log_path = pod_log_path(ctx, pod, c->name, s->options.restart_count);
+        if (!s->log_path || build_labels(s, &files, &labels) < 0)
+                return err_sys(err, -ENOMEM, "prepare the container");
+        config.labels = labels;
+        config.spec = &out.spec;
+        config.log_path = s->log_path;
+        config.stdin_open = c->stdin;
+        config.stdin_once = c->stdin_once;
+        s->state = STARTING_CREATE;
+        return container_create(ctx->rt, s->sandbox_id, &config, on_created, s, &s->op, err);
+}
+
+static void configure(struct container_start *s)
+{
+        const struct context *ctx = s->ctx;
+        const struct image_info *image = s->image_id ? image_find(ctx->rt, s->image_id) : NULL;
+        _cleanup_err_ struct err err = { 0 };
+        const char *problem;
+        int r;
+
+        if (!s->sandbox_id || !pod_objects_are_here(s->options.objects, &problem))
+                return; /* allowed or poked when they are */
+        if (ctx->services && !services_are_synced(ctx->services) && !pod_is_static(s->options.pod))
+                return;
+        if (problem) {
+                fail(s, "CreateContainerConfigError", problem, now_monotonic() + USEC_PER_SEC);
+                return;
+        }
+        if (!image) {
+                fail(s, "ErrImagePull", "the image was removed before the container was made",
+                     now_monotonic());
+                return;
+        }
+        r = create(s, image, &err);
+        if (r < 0) {
+                err_kind(&err, r, ERR_CONTAINER_CONFIG);
+                fail(s, reason_of_start(err.kind), err_text(&err),
+                     now_monotonic() + CONFIG_RETRY_USEC);
+        }
+}
+
+/* ---- create, start, hook ---- */
+
+static void on_started(int r, const struct err *err, void *userdata);
+
+static void on_created(int r, const char *container_id, const struct err *err, void *userdata)
+{
+        struct container_start *s = userdata;
+        const struct pod *pod = s->options.pod;
+        _cleanup_err_ struct err start_err = { 0 };
+
+        s->op = NULL;
+        if (r < 0) {
+                fail(s, reason_of_start(err->kind == ERR_OTHER ? ERR_CONTAINER_CREATE : err->kind),
+                     err_text(err), now_monotonic() + CONFIG_RETRY_USEC);
+                return;
+        }
+        s->container_id = strdup(container_id);
+        if (!s->container_id) {
+                fail(s, "CreateContainerError", "out of memory",
+                     now_monotonic() + CONFIG_RETRY_USEC);
+                return;
+        }
+        pod_event(s->ctx, pod, s->options.container, EVENT_NORMAL, "Created", "Container created");
+        pod_log_link(s->ctx, pod, name_of(s), container_id, s->log_path);
+        s->ops.step(s, "created", s->userdata);
+        s->state = STARTING_START;
+        r = container_start(s->ctx->rt, container_id, on_started, s, &s->op, &start_err);
+        if (r < 0)
+                fail(s, "RunContainerError", err_text(&start_err), 0);
+}
+
+static void on_hook_done(enum handler_outcome outcome, const char *output, void *userdata)
+{
+        struct container_start *s = userdata;
+        const struct pod *pod = s->options.pod;
+        const struct pod_handler *h = s->options.container->post_start;
+        _cleanup_free_ char *message = NULL, *argv = NULL;
+
+        s->hook = NULL;
+        if (outcome == HANDLER_SUCCESS || outcome == HANDLER_WARNING) {
+                s->ops.step(s, "postStart", s->userdata);
+                finish(s, START_DONE, NULL, NULL, 0);
+                return;
+        }
+        argv = h->command ? strv_join(h->command, " ") : NULL;
+        if (h->kind == POD_HANDLER_EXEC)
+                message = text_printf(
+                        "Exec lifecycle hook ([%s]) for Container \"%s\" in Pod \"%s_%s(%s)\" failed - error: %s, message: \"%s\"",
+                        argv ? argv : "", name_of(s), pod->name, pod->namespace, pod->uid, output,
+                        output);
+        else
+                message = text_printf(
+                        "%s lifecycle hook (%s) for Container \"%s\" in Pod \"%s_%s(%s)\" failed - error: %s",
+                        h->kind == POD_HANDLER_SLEEP ? "Sleep" : "HTTP", h->path ? h->path : "",
+                        name_of(s), pod->name, pod->namespace, pod->uid, output);
+        pod_event(s->ctx, pod, s->options.container, EVENT_WARNING, "FailedPostStartHook",
+                  "PostStartHook failed");
+        finish(s, START_HOOK_FAILED, "PostStartHookError", message ? message : "", 0);
+}
+
+static void run_hook(struct container_start *s)
+{
+        const struct attempt_options options = {
+                .handler = s->options.container->post_start,
+                .container = s->options.container,
+                .container_id = s->container_id,
+                .pod_ip = *s->ip4 ? s->ip4 : s->ip6,
+                .is_hook = true,
+                .done = on_hook_done,
+                .userdata = s,
+        };
+        _cleanup_err_ struct err err = { 0 };
+
+        s->state = STARTING_HOOK;
+        if (attempt_start(s->ctx->handlers, &options, &s->hook, &err) < 0)
+                on_hook_done(HANDLER_ERROR, err_text(&err), s);
+}
+
+static void on_started(int r, const struct err *err, void *userdata)
+{
+        struct container_start *s = userdata;
+
+        s->op = NULL;
+        if (r < 0) {
+                fail(s, reason_of_start(err->kind == ERR_OTHER ? ERR_CONTAINER_START : err->kind),
+                     err_text(err), 0);
+                return;
+        }
+        pod_event(s->ctx, s->options.pod, s->options.container, EVENT_NORMAL, "Started",
+                  "Container started");
+        s->ops.step(s, "started", s->userdata);
+        if (s->options.container->post_start)
+                run_hook(s);
+        else
+                finish(s, START_DONE, NULL, NULL, 0);
+}
+
+/* ---- the whole ---- */
+
+static int on_defer(_unused_ sd_event_source *source, void *userdata)
+{
+        struct container_start *s = userdata;
+
+        if (s->state == STARTING_OBJECTS &&
+            (!s->options.pod->image_pull_secrets || pod_objects_are_here(s->options.objects, NULL)))
+                ensure_image(s);
+        else if (s->state == STARTING_CONFIG)
+                configure(s);
+        return 0;
+}
+
+void container_start_poke(struct container_start *s)
+{
+        if (s->state == STARTING_OBJECTS || s->state == STARTING_CONFIG)
+                sd_event_source_set_enabled(s->defer, SD_EVENT_ONESHOT);
+}
+
+int container_start_allow(struct container_start *s, const char *sandbox_id, const char *ip4,
+                          const char *ip6)
+{
+        if (s->sandbox_id)
+                return 0;
+        s->ip4 = strdup(ip4);
+        s->ip6 = strdup(ip6);
+        s->sandbox_id = s->ip4 && s->ip6 ? strdup(sandbox_id) : NULL;
+        if (!s->sandbox_id)
+                return -ENOMEM;
+        container_start_poke(s);
+        return 0;
+}
+
+int container_start_new(const struct context *ctx, const struct container_start_options *o,
+                        const struct container_start_ops *ops, void *userdata,
+                        struct container_start **ret, struct err *err)
+{
+        _cleanup_(container_start_freep)
+        struct container_start *s = calloc(1, sizeof *s);
+        int r;
+
+        if (!s)
+                return err_sys(err, -ENOMEM, "start a container");
+        *s = (struct container_start){
+                .ctx = ctx, .options = *o, .ops = *ops, .userdata = userdata
+        };
+        s->options.pod = pod_ref(o->pod);
+        r = sd_event_add_defer(ctx->event, &s->defer, on_defer, s);
+        if (r < 0)
+                return err_sys(err, r, "start a container");
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+struct container_start *container_start_free(struct container_start *s)
+{
+        if (!s)
+                return NULL;
+        sd_event_source_disable_unref(s->defer);
+        image_need_cancel(s->image);
+        runtime_op_abandon(s->op);
+        attempt_cancel(s->hook);
+        pod_unref(s->options.pod);
+        free(s->sandbox_id);
+        free(s->ip4);
+        free(s->ip6);
+        free(s->image_id);
+        free(s->container_id);
+        free(s->log_path);
+        free(s);
+        return NULL;
+}

@@ -1,0 +1,483 @@
+#include "kubelet/pod-manager.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/text.h"
+#include "kubelet/admission.h"
+#include "kubelet/config.h"
+#include "kubelet/orphans.h"
+#include "kubelet/pod-log.h"
+#include "kubelet/pod-observe.h"
+#include "kubelet/pod-status.h"
+
+struct entry { /* one uid */
+        struct pod_manager *manager;
+        struct pod *pod; /* one reference; newest version */
+        struct pod_worker
+                *worker;  /* owned; NULL: refused at admission, or a static pod that waits */
+        json_t *refusal;  /* owned; status of a refused pod */
+        bool removed;     /* its source has it no more */
+        bool delete_told; /* the status writer was told to delete the object */
+};
+
+struct pod_manager {
+        struct pod_manager_options options;
+        const struct context *ctx;
+        struct map *entries; /* uid -> struct entry, owned */
+        struct map
+                *waiting; /* "ns/name" of a static pod -> uid (owned) of the one that runs next */
+        struct orphans *orphans;
+};
+
+static void entry_free(void *value)
+{
+        struct entry *e = value;
+
+        if (!e)
+                return;
+        pod_worker_free(e->worker);
+        pod_unref(e->pod);
+        json_decref(e->refusal);
+        free(e);
+}
+
+/* ---- status ---- */
+
+/* The API object that shows the status of @pod: itself, or a static pod's mirror; NULL: none yet.
+ */
+static struct pod *status_target(const struct pod_manager *m, struct pod *pod)
+{
+        if (!pod_is_static(pod))
+                return pod;
+        return m->options.mirrors ? mirrors_find(m->options.mirrors, pod->namespace, pod->name)
+                                  : NULL;
+}
+
+static void put_status(struct pod_manager *m, struct pod *pod, json_t *status)
+{
+        struct pod *target = status_target(m, pod);
+
+        if (m->ctx->statuses && target)
+                status_writer_put(m->ctx->statuses, target, status);
+}
+
+static void on_status(_unused_ struct pod_worker *w, json_t *status, void *userdata)
+{
+        struct entry *e = userdata;
+
+        put_status(e->manager, e->pod, status);
+}
+
+/* ---- the end of a pod ---- */
+
+static void start_waiting(struct pod_manager *m, const char *namespace, const char *name);
+
+/* Nothing of it is wanted or left: forgotten, with its logs and records. */
+static void forget(struct entry *e)
+{
+        struct pod_manager *m = e->manager;
+        struct pod *pod = pod_ref(e->pod);
+        bool is_static = pod_is_static(pod);
+
+        if (e->worker)
+                pod_worker_erase(e->worker);
+        if (m->ctx->statuses && !is_static)
+                status_writer_forget(m->ctx->statuses, pod->uid);
+        map_remove(m->entries, pod->uid);
+        entry_free(e);
+        if (is_static)
+                start_waiting(m, pod->namespace, pod->name);
+        pod_unref(pod);
+}
+
+static void finish_deletion(struct entry *e)
+{
+        struct pod_manager *m = e->manager;
+
+        if (!e->pod->deleted_at || e->delete_told || pod_is_static(e->pod) || !m->ctx->statuses)
+                return;
+        e->delete_told = true;
+        status_writer_delete(m->ctx->statuses, e->pod);
+}
+
+static void on_finished(_unused_ struct pod_worker *w, void *userdata)
+{
+        struct entry *e = userdata;
+
+        if (e->removed)
+                forget(e);
+        else
+                finish_deletion(e);
+}
+
+/* ---- admission ---- */
+
+struct active_pods {
+        const struct pod **pods;
+        size_t n;
+};
+
+static struct active_pods collect_active(const struct pod_manager *m, const struct pod *except)
+{
+        struct active_pods a = { .pods = calloc(map_size(m->entries) + 1, sizeof *a.pods) };
+        const char *uid;
+        struct entry *e;
+
+        if (!a.pods)
+                return a;
+        MAP_FOREACH (uid, e, m->entries)
+                if (e->pod != except && e->worker &&
+                    pod_worker_state(e->worker) < POD_WORKER_TERMINATED)
+                        a.pods[a.n++] = e->pod;
+        return a;
+}
+
+struct search {
+        const char *uid;
+        bool found;
+};
+
+static void match_sandbox(const struct sandbox_status *s, void *userdata)
+{
+        struct search *search = userdata;
+        const char *uid = string_map_get(s->labels, LABEL_POD_UID);
+
+        search->found |= uid && streq(uid, search->uid);
+}
+
+static bool has_remains(const struct pod_manager *m, const char *uid)
+{
+        struct search search = { .uid = uid };
+
+        sandbox_foreach(m->ctx->rt, match_sandbox, &search);
+        return search.found;
+}
+
+/* 1: refused, and the refusal is kept, told and written. */
+static int check_admission(struct entry *e)
+{
+        struct pod_manager *m = e->manager;
+        const struct context *ctx = m->ctx;
+        struct admission_refusal refusal = { 0 };
+        struct active_pods active = collect_active(m, e->pod);
+        struct admission_node node = {
+                .node = m->options.node(m->options.userdata),
+                .name = ctx->node_name,
+                .standalone = !ctx->statuses,
+                .max_pods = (uint32_t)ctx->config->max_pods,
+                .allowed_unsafe_sysctls = ctx->config->allowed_unsafe_sysctls,
+        };
+        int r;
+
+        ctx->allocatable(&node.allocatable, ctx->userdata);
+        r = active.pods ? admission_check(e->pod, &node, active.pods, active.n, &refusal) : -ENOMEM;
+        free(active.pods);
+        if (r <= 0)
+                return r;
+        log_pod_warn(e->pod, 0, "Refused: %s: %s", refusal.reason, refusal.message);
+        pod_event(ctx, e->pod, NULL, EVENT_WARNING, refusal.reason, "%s", refusal.message);
+        e->refusal = pod_status_rejected(e->pod, refusal.reason, refusal.message, now_realtime());
+        if (e->refusal)
+                put_status(m, e->pod, e->refusal);
+        admission_refusal_done(&refusal);
+        return 1;
+}
+
+/* ---- the beginning of a pod ---- */
+
+static void start_worker(struct entry *e)
+{
+        static const struct pod_worker_ops ops = { on_status, on_finished };
+        struct pod_manager *m = e->manager;
+        _cleanup_err_ struct err err = { 0 };
+
+        if (pod_worker_new(m->ctx, m->options.puller, e->pod, &ops, e, &e->worker, &err) < 0)
+                log_pod_error(e->pod, 0, "Failed to take care of it, until its next change: %s",
+                              err_text(&err));
+}
+
+static void begin(struct entry *e)
+{
+        bool is_new = !e->pod->deleted_at && !pod_phase_is_terminal(e->pod->phase) &&
+                      !has_remains(e->manager, e->pod->uid);
+
+        if (is_new && check_admission(e) > 0)
+                return;
+        start_worker(e);
+}
+
+/* Another static pod of this name that is not gone yet. */
+static bool is_name_taken(const struct pod_manager *m, const struct pod *pod)
+{
+        const char *uid;
+        struct entry *e;
+
+        MAP_FOREACH (uid, e, m->entries)
+                if (e->worker && pod_is_static(e->pod) && !streq(e->pod->uid, pod->uid) &&
+                    streq(e->pod->name, pod->name) && streq(e->pod->namespace, pod->namespace))
+                        return true;
+        return false;
+}
+
+/* Of several waiting under one name the newest runs next. */
+static void wait_for_name(struct entry *e)
+{
+        struct pod_manager *m = e->manager;
+        _cleanup_free_ char *key = text_printf("%s/%s", e->pod->namespace, e->pod->name);
+        char *uid = strdup(e->pod->uid), *old = NULL;
+
+        if (!key || !uid || map_put(m->waiting, key, uid, (void **)&old) < 0) {
+                free(uid);
+                return log_oom();
+        }
+        log_pod_info(e->pod, "Waits until its predecessor of the same name is gone");
+        free(old);
+}
+
+static void start_waiting(struct pod_manager *m, const char *namespace, const char *name)
+{
+        _cleanup_free_ char *key = text_printf("%s/%s", namespace, name);
+        _cleanup_free_ char *uid = key ? map_remove(m->waiting, key) : NULL;
+        struct entry *e = uid ? map_get(m->entries, uid) : NULL;
+
+        if (e && !e->removed && !e->worker)
+                begin(e);
+        else if (m->options.mirrors)
+                mirrors_clear_static(m->options.mirrors, namespace, name);
+}
+
+static struct entry *add_entry(struct pod_manager *m, struct pod *pod)
+{
+        struct entry *e = calloc(1, sizeof *e);
+
+        if (!e || map_put(m->entries, pod->uid, e, NULL) < 0) {
+                free(e);
+                return NULL;
+        }
+        e->manager = m;
+        e->pod = pod_ref(pod);
+        return e;
+}
+
+static void update(struct entry *e, struct pod *pod)
+{
+        struct pod_manager *m = e->manager;
+        struct pod *old = e->pod;
+        bool differs = pod_differs(old, pod);
+
+        e->pod = pod_ref(pod);
+        if (m->ctx->statuses && !pod_is_static(pod)) {
+                json_auto_t *status = pod_status_json(pod);
+
+                if (status)
+                        status_writer_seen(m->ctx->statuses, pod, status);
+        }
+        if (e->worker && differs)
+                pod_worker_update(e->worker, pod);
+        else if (!e->worker && e->refusal)
+                finish_deletion(e);
+        pod_unref(old);
+}
+
+void pod_manager_put(struct pod_manager *m, struct pod *pod)
+{
+        struct entry *e;
+
+        if (pod_is_mirror(pod)) {
+                if (m->options.mirrors)
+                        mirrors_seen(m->options.mirrors, pod);
+                return;
+        }
+        e = map_get(m->entries, pod->uid);
+        if (e) {
+                update(e, pod);
+                return;
+        }
+        e = add_entry(m, pod);
+        if (!e)
+                return log_oom();
+        log_pod_info(pod, "Added");
+        if (pod_is_static(pod) && m->options.mirrors)
+                mirrors_set_static(m->options.mirrors, pod);
+        if (pod_is_static(pod) && is_name_taken(m, pod))
+                wait_for_name(e);
+        else
+                begin(e);
+}
+
+void pod_manager_removed(struct pod_manager *m, enum pod_source source, const char *namespace,
+                         const char *name, const char *uid)
+{
+        struct entry *e = map_get(m->entries, uid);
+        const struct pod *mirror = m->options.mirrors && source == POD_SOURCE_API
+                                           ? mirrors_find(m->options.mirrors, namespace, name)
+                                           : NULL;
+
+        if (mirror && streq(mirror->uid, uid)) {
+                mirrors_unseen(m->options.mirrors, namespace, name);
+                return;
+        }
+        if (!e)
+                return;
+        log_pod_info(e->pod, "Removed");
+        e->removed = true;
+        if (!e->worker || pod_worker_state(e->worker) == POD_WORKER_FINISHED)
+                forget(e);
+        else
+                pod_worker_kill(e->worker, -1, NULL, NULL);
+}
+
+void pod_manager_gone(struct pod_manager *m, const char *uid)
+{
+        struct entry *e = map_get(m->entries, uid);
+
+        /* the watch tells it too; whoever comes first */
+        if (e && !pod_is_static(e->pod))
+                pod_manager_removed(m, e->pod->source, e->pod->namespace, e->pod->name, uid);
+}
+
+void pod_manager_mirror_changed(struct pod_manager *m, const char *namespace, const char *name)
+{
+        struct pod_worker *w;
+        struct pod *pod = pod_manager_find(m, namespace, name, &w);
+        json_auto_t *status = pod && w && pod_is_static(pod) ? pod_worker_status(w) : NULL;
+
+        if (status)
+                put_status(m, pod, status);
+}
+
+/* ---- pokes ---- */
+
+static void poke_uid(struct pod_manager *m, const char *uid)
+{
+        struct entry *e = uid ? map_get(m->entries, uid) : NULL;
+
+        if (e && e->worker)
+                pod_worker_poke(e->worker);
+}
+
+void pod_manager_container_changed(struct pod_manager *m, const char *container_id)
+{
+        const struct container_status *c = container_find(m->ctx->rt, container_id);
+
+        if (c)
+                poke_uid(m, string_map_get(c->labels, LABEL_POD_UID));
+}
+
+void pod_manager_sandbox_changed(struct pod_manager *m, const char *sandbox_id)
+{
+        const struct sandbox_status *s = sandbox_find(m->ctx->rt, sandbox_id);
+
+        if (s)
+                poke_uid(m, string_map_get(s->labels, LABEL_POD_UID));
+}
+
+void pod_manager_poke_all(struct pod_manager *m)
+{
+        const char *uid;
+        struct entry *e;
+
+        MAP_FOREACH (uid, e, m->entries)
+                if (e->worker)
+                        pod_worker_services_synced(e->worker);
+}
+
+/* ---- orphans ---- */
+
+static bool is_known(const char *uid, void *userdata)
+{
+        const struct pod_manager *m = userdata;
+
+        return map_get(m->entries, uid) != NULL;
+}
+
+void pod_manager_synced(struct pod_manager *m)
+{
+        if (m->options.mirrors)
+                mirrors_synced(m->options.mirrors);
+        orphans_start(m->orphans);
+}
+
+/* ---- reading ---- */
+
+void pod_manager_foreach(const struct pod_manager *m,
+                         void (*fn)(struct pod *pod, struct pod_worker *w, void *userdata),
+                         void *userdata)
+{
+        _cleanup_strv_ char **uids = map_keys(m->entries);
+
+        STRV_FOREACH (uid, uids) {
+                struct entry *e = map_get(m->entries, *uid);
+
+                if (e)
+                        fn(e->pod, e->worker, userdata);
+        }
+}
+
+struct pod *pod_manager_find(const struct pod_manager *m, const char *namespace, const char *name,
+                             struct pod_worker **ret_worker)
+{
+        struct entry *e, *found = NULL;
+        const char *uid;
+
+        MAP_FOREACH (uid, e, m->entries) {
+                if (!streq(e->pod->name, name) || !streq(e->pod->namespace, namespace))
+                        continue;
+                if (!found || (e->worker && !found->worker) || (!e->removed && found->removed))
+                        found = e;
+        }
+        if (ret_worker)
+                *ret_worker = found ? found->worker : NULL;
+        return found ? found->pod : NULL;
+}
+
+json_t *pod_manager_pod_json(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)
+{
+        const struct entry *e = map_get(m->entries, pod->uid);
+        json_t *o = pod_to_json(pod);
+        json_t *status = w ? pod_worker_status(w) : NULL;
+
+        if (!o)
+                return NULL;
+        if (!status && e && e->refusal)
+                status = json_incref(e->refusal);
+        json_object_set_new(o, "status", status ? status : pod_status_json(pod));
+        json_set_text(o, "apiVersion", "v1");
+        json_set_text(o, "kind", "Pod");
+        return o;
+}
+
+int pod_manager_new(const struct pod_manager_options *options, struct pod_manager **ret,
+                    struct err *err)
+{
+        _cleanup_(pod_manager_freep)
+        struct pod_manager *m = calloc(1, sizeof *m);
+        int r;
+
+        if (!m)
+                return err_sys(err, -ENOMEM, "start the pod manager");
+        *m = (struct pod_manager){
+                .options = *options, .ctx = options->ctx, .entries = map_new(), .waiting = map_new()
+        };
+        if (!m->entries || !m->waiting)
+                return err_sys(err, -ENOMEM, "start the pod manager");
+        r = orphans_new(m->ctx, is_known, m, &m->orphans, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+struct pod_manager *pod_manager_free(struct pod_manager *m)
+{
+        if (!m)
+                return NULL;
+        orphans_free(m->orphans);
+        map_free_with(m->entries, entry_free);
+        map_free_with(m->waiting, free);
+        free(m);
+        return NULL;
+}

@@ -1,0 +1,73 @@
+/*
+ * The inside of a pod worker, shared by its two files: pod-worker.c (states, status, sandbox) and
+ * pod-worker-containers.c (containers in and out).
+ */
+#pragma once
+#include "kubelet/container-start.h"
+#include "kubelet/container-stop.h"
+#include "kubelet/pod-observe.h"
+#include "kubelet/pod-probes.h"
+#include "kubelet/pod-timeline.h"
+#include "kubelet/pod-worker.h"
+
+struct slot { /* of one container of the spec */
+        struct crash_backoff backoff;
+        struct container_start *start;          /* owned */
+        struct container_stop *stop;            /* owned */
+        char *waiting_reason, *waiting_message; /* owned; of the last attempt to start */
+        usec_t retry_at;                        /* CLOCK_MONOTONIC; 0: at once */
+        usec_t exited_at;      /* of the instance before the start under way; 0: none */
+        usec_t backed_off_for; /* finish time whose back-off was told by an event */
+        bool hook_failed;      /* postStart failed: the instance that runs is to be killed */
+        char *restart_id;      /* owned; instance that was killed in order to be restarted */
+        /* what the API said before skiffd came up */
+        char *adopted_id; /* owned */
+        bool adopted_started, adopted_ready;
+};
+
+struct pod_worker {
+        const struct context *ctx;
+        struct image_puller *puller; /* borrowed */
+        struct pod *pod;             /* one reference */
+        struct pod_worker_ops ops;
+        void *userdata;
+        enum pod_worker_state state;
+        struct observer *observer;
+        struct pod_volumes *volumes;
+        struct pod_objects *objects;
+        struct pod_probes *probes;
+        struct slot *slots; /* owned; in the order of pod_container_at() */
+        size_t n_slots;
+        struct runtime_op *sandbox_op, *sandbox_stop_op; /* owned */
+        struct backoff sandbox_backoff;
+        usec_t sandbox_retry_at;       /* CLOCK_MONOTONIC */
+        sd_event_source *look, *timer; /* owned */
+        struct backoff cleanup_backoff;
+        struct pod_timeline timeline;
+        char *status_text; /* owned; newest status as JSON (a tree is ten times larger) */
+        /* termination */
+        int64_t grace_sec; /* of the stop under way or to come; -1: the pod's own */
+        bool skip_hooks;
+        char *forced_reason, *forced_message; /* owned; NULL: none */
+        bool stopped_restarts;
+};
+
+/* The walk is done again no later than @when (CLOCK_MONOTONIC). */
+void pod_worker_wake_by(struct pod_worker *w, usec_t when);
+/* CLOCK_REALTIME to the clock that timers use. */
+usec_t pod_worker_timer_clock(usec_t realtime);
+static inline const struct instance *newest_instance(const struct container_observed *c)
+{
+        return c->n_instances ? &c->instances[0] : NULL;
+}
+
+/* Starts and stops what @actions says, each thing once. */
+void pod_worker_sync_containers(struct pod_worker *w, const struct observation *o,
+                                const struct pod_actions *actions);
+/* Stops everything, in order; true when nothing of the pod runs any more. */
+bool pod_worker_stop_containers(struct pod_worker *w, const struct observation *o);
+/* Notes the end of what was being stopped. */
+void pod_worker_reap_stops(struct pod_worker *w);
+/* Removes dead instances: of each container the newest stays, and the one before it for its logs.
+ */
+void pod_worker_trim_instances(struct pod_worker *w, const struct observation *o);
