@@ -45,7 +45,7 @@ struct http_request {
         struct strbuf body;
         size_t body_max, header_bytes;
         int status;
-        usec_t idle_timeout_usec, last_byte_usec;
+        usec_t idle_timeout_usec, first_byte_timeout_usec, last_byte_usec;
         sd_event_source *idle_timer;
         http_data_fn on_data;
         http_done_fn done;

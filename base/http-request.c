@@ -107,18 +107,24 @@ static curl_socket_t on_curl_open_socket(void *userdata, curlsocktype purpose,
         return fd;
 }
 
+static usec_t patience(const struct http_request *r)
+{
+        return r->header_bytes ? r->idle_timeout_usec : r->first_byte_timeout_usec;
+}
+
+/* Bytes only note their time: the timer goes off at the earliest end and looks. */
 static int on_idle(sd_event_source *source, _unused_ uint64_t due, void *userdata)
 {
         struct http_request *r = userdata;
-        usec_t now = now_monotonic(), end = r->last_byte_usec + r->idle_timeout_usec;
+        usec_t end = r->last_byte_usec + patience(r);
 
-        if (now < end) {
+        if (now_monotonic() < end) {
                 sd_event_source_set_time(source, end);
                 sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
                 return 0;
         }
         r->error = err_set_kind(&r->err, -ETIMEDOUT, ERR_TIMEOUT, "no byte for %u ms",
-                                (unsigned)(r->idle_timeout_usec / USEC_PER_MSEC));
+                                (unsigned)(patience(r) / USEC_PER_MSEC));
         http_session_finish(r->session, r);
         return 0;
 }
@@ -316,14 +322,19 @@ static int set_method(struct http_request *r, const struct http_options *o, stru
         return 0;
 }
 
-static int set_idle_timer(struct http_request *r, usec_t timeout_usec)
+static int set_idle_timer(struct http_request *r, const struct http_options *o)
 {
-        if (timeout_usec == 0)
+        usec_t first;
+
+        if (o->idle_timeout_usec == 0)
                 return 0;
-        r->idle_timeout_usec = timeout_usec;
+        first = o->first_byte_timeout_usec ? o->first_byte_timeout_usec : o->idle_timeout_usec;
+        r->idle_timeout_usec = o->idle_timeout_usec;
+        r->first_byte_timeout_usec = first;
         r->last_byte_usec = now_monotonic();
-        return sd_event_add_time_relative(r->session->event, &r->idle_timer, CLOCK_MONOTONIC,
-                                          timeout_usec, timeout_usec / 64 + 1, on_idle, r);
+        first = MIN(first, o->idle_timeout_usec);
+        return sd_event_add_time_relative(r->session->event, &r->idle_timer, CLOCK_MONOTONIC, first,
+                                          first / 64 + 1, on_idle, r);
 }
 
 struct http_request *http_request_free(struct http_request *r)
@@ -375,7 +386,7 @@ int http_request_new(struct http_session *s, const struct http_options *o,
                 k = set_headers(r, o->headers, err);
         if (k < 0)
                 return k;
-        k = set_idle_timer(r, o->idle_timeout_usec);
+        k = set_idle_timer(r, o);
         if (k < 0)
                 return err_sys(err, k, "make request");
         *ret = TAKE_PTR(r);

@@ -53,10 +53,11 @@ struct http_options {
         const char *const *headers; /* "Name: value", NULL-terminated; or NULL */
         const void *body;           /* copied */
         size_t body_len;
-        usec_t timeout_usec;      /* whole request; 0: none (streams) */
-        usec_t idle_timeout_usec; /* no byte for so long; 0: none */
-        size_t body_max;          /* of the collected body; 0: 16 MiB. Larger fails ERR_TOO_MANY */
-        http_data_fn on_data;     /* NULL: the body is collected. Only 2xx bodies are streamed */
+        usec_t timeout_usec;            /* whole request; 0: none (streams) */
+        usec_t idle_timeout_usec;       /* no byte for so long; 0: none */
+        usec_t first_byte_timeout_usec; /* the same before the answer begins; 0: as idle */
+        size_t body_max;      /* of the collected body; 0: 16 MiB. Larger fails ERR_TOO_MANY */
+        http_data_fn on_data; /* NULL: the body is collected. Only 2xx bodies are streamed */
         http_done_fn done;
         void *userdata;
 };

@@ -31,6 +31,8 @@ struct kube_session {
         bool connected;
         usec_t since_usec; /* CLOCK_REALTIME */
         struct list calls;
+        struct list waiters;
+        struct kube_waiter *knocker; /* borrowed: the one of the waiters that goes on trying */
 };
 
 struct kube_call {
@@ -159,6 +161,7 @@ int kube_session_new(sd_event *event, const struct kube_config *config, const ch
         if (!s)
                 return err_sys(err, -ENOMEM, "make session");
         list_init(&s->calls);
+        list_init(&s->waiters);
         s->event = sd_event_ref(event);
         s->since_usec = now_realtime();
         r = copy_config(s, config);
@@ -219,11 +222,37 @@ bool kube_session_is_connected(const struct kube_session *s, usec_t *ret_since)
 
 void kube_session_note(struct kube_session *s, bool connected)
 {
+        struct list_node *n;
+
         if (s->connected == connected)
                 return;
         s->connected = connected;
         s->since_usec = now_realtime();
         log_notice("API server '%s' %s", s->server, connected ? "answers" : "does not answer");
+        while (connected && (n = list_pop(&s->waiters))) {
+                struct kube_waiter *w = CONTAINER_OF(n, struct kube_waiter, node);
+
+                s->knocker = NULL;
+                w->wake(w->userdata);
+        }
+}
+
+bool kube_session_wait(struct kube_session *s, struct kube_waiter *w)
+{
+        if (s->connected)
+                return true;
+        if (!list_contains(&w->node))
+                list_append(&s->waiters, &w->node);
+        if (!s->knocker)
+                s->knocker = w;
+        return s->knocker == w;
+}
+
+void kube_session_unwait(struct kube_session *s, struct kube_waiter *w)
+{
+        list_remove(&w->node);
+        if (s->knocker == w)
+                s->knocker = NULL;
 }
 
 /* ---- answers ---- */
@@ -442,6 +471,7 @@ int kube_stream(struct kube_session *s, const char *path, usec_t idle_timeout_us
         struct http_options o = {
                 .method = "GET",
                 .idle_timeout_usec = idle_timeout_usec,
+                .first_byte_timeout_usec = idle_timeout_usec / 3,
                 .on_data = on_data,
                 .done = done,
                 .userdata = userdata,
