@@ -41,15 +41,16 @@ enum shim_verb {
         SHIM_CREATE,    /* fds: plan, container's cgroup directory, [seccomp program: a bare
                            sock_filter array]; answer: value = pid. After SHIM_FAILED the id is
                            unknown again */
-        SHIM_START, /* answer: time_usec = started at; or SHIM_FAILED with err_kind ERR_COMMAND_…,
-                       and the container is EXITED (128) with its record and SHIM_EV_EXITED */
-        SHIM_KILL,  /* value = signal; SIGKILL kills the cgroup; before START any signal does */
-        SHIM_EXEC,  /* id = container; fds: plan; flags SHIM_EXEC_…; value = time-out in ms (0:
-                       none); value2 = output cap. The plan needs PLAN_ARG only: CONTAINER, ENV, CWD,
-                       GROUP and RLIMIT are the container's own where the exec's plan has none of
-                       that type; confinement always is. Answer after execve: value = pid (of the
-                       host), fds of a stream: stdin, stdout, stderr as asked for; with a terminal
-                       its master alone */
+        SHIM_START,     /* answer: value = pid, time_usec = started at; or SHIM_FAILED with err_kind
+                           ERR_COMMAND_…, and the container is EXITED (128) with its record and
+                           SHIM_EV_EXITED */
+        SHIM_KILL,      /* value = signal; SIGKILL kills the cgroup; before START any signal does */
+        SHIM_EXEC, /* id = container; fds: plan; flags SHIM_EXEC_…; value = time-out in ms (0:
+                      none); value2 = output cap. The plan needs PLAN_ARG only: CONTAINER, ENV, CWD,
+                      GROUP and RLIMIT are the container's own where the exec's plan has none of
+                      that type; confinement always is. Answer after execve: value = pid (of the
+                      host), fds of a stream: stdin, stdout, stderr as asked for; with a terminal
+                      its master alone */
         SHIM_EXEC_KILL, /* value = request id of the exec */
         SHIM_REOPEN,    /* open the log anew */
         SHIM_DELETE,    /* forget an exited container and its event; fine for an unknown one */
