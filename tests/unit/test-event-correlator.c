@@ -5,7 +5,9 @@
 
 DEFINE_CLEANUP(struct event_correlator *, event_correlator_free)
 
-static const struct event_object pod = { .kind = "Pod", .namespace = "ns", .name = "web", .uid = "1" };
+static const struct event_object pod = {
+        .kind = "Pod", .namespace = "ns", .name = "web", .uid = "1"
+};
 
 static struct event_decision decide(struct event_correlator *c, const struct event_object *o,
                                     const char *reason, const char *message, usec_t now)
@@ -18,7 +20,8 @@ static struct event_decision decide(struct event_correlator *c, const struct eve
 
 TEST(an_equal_event_is_counted_and_not_repeated)
 {
-        _cleanup_(event_correlator_freep) struct event_correlator *c = event_correlator_new();
+        _cleanup_(event_correlator_freep)
+        struct event_correlator *c = event_correlator_new();
         struct event_decision a = decide(c, &pod, "BackOff", "m", 1000), b;
         char name[128];
 
@@ -34,7 +37,8 @@ TEST(an_equal_event_is_counted_and_not_repeated)
 
 TEST(the_same_text_for_another_container_is_another_event)
 {
-        _cleanup_(event_correlator_freep) struct event_correlator *c = event_correlator_new();
+        _cleanup_(event_correlator_freep)
+        struct event_correlator *c = event_correlator_new();
         struct event_object container = pod;
 
         container.field_path = "spec.containers{a}";
@@ -44,7 +48,8 @@ TEST(the_same_text_for_another_container_is_another_event)
 
 TEST(the_twenty_sixth_event_in_five_minutes_is_spam)
 {
-        _cleanup_(event_correlator_freep) struct event_correlator *c = event_correlator_new();
+        _cleanup_(event_correlator_freep)
+        struct event_correlator *c = event_correlator_new();
         struct event_object other = pod;
 
         other.name = "db";
@@ -58,7 +63,8 @@ TEST(the_twenty_sixth_event_in_five_minutes_is_spam)
 
 TEST(ten_different_messages_become_one_event)
 {
-        _cleanup_(event_correlator_freep) struct event_correlator *c = event_correlator_new();
+        _cleanup_(event_correlator_freep)
+        struct event_correlator *c = event_correlator_new();
         struct event_decision d;
         char message[16];
 
@@ -77,7 +83,8 @@ TEST(ten_different_messages_become_one_event)
 
 TEST(an_event_that_the_api_lost_is_made_anew)
 {
-        _cleanup_(event_correlator_freep) struct event_correlator *c = event_correlator_new();
+        _cleanup_(event_correlator_freep)
+        struct event_correlator *c = event_correlator_new();
         char name[128];
 
         snprintf(name, sizeof name, "%s", decide(c, &pod, "A", "m", 1).name);

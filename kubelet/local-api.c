@@ -1,0 +1,425 @@
+#include "kubelet/local-api.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kubelet/local-exec.h"
+#include "kubelet/local-log.h"
+#include "kubelet/pod-observe.h"
+
+struct local_api {
+        struct local_api_options options;
+        const struct context *ctx;
+        struct list waiting; /* struct image_request */
+};
+
+/* ---- answers ---- */
+
+static const char *reason_of_status(int status)
+{
+        switch (status) {
+        case 400:
+                return "BadRequest";
+        case 403:
+                return "Forbidden";
+        case 404:
+                return "NotFound";
+        case 405:
+                return "MethodNotAllowed";
+        case 409:
+                return "Conflict";
+        default:
+                return "InternalError";
+        }
+}
+
+void local_api_fail(struct http_exchange *x, int status, const char *message)
+{
+        http_answer_json(x, status,
+                         json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "apiVersion", "v1", "kind",
+                                   "Status", "status", "Failure", "reason",
+                                   reason_of_status(status), "message", message, "code", status));
+}
+
+static bool is_root(struct http_exchange *x)
+{
+        const struct http_peer *peer = http_exchange_peer(x);
+
+        if (peer->is_unix && peer->uid == 0)
+                return true;
+        local_api_fail(x, 403, "this needs root");
+        return false;
+}
+
+static bool is_method(struct http_exchange *x, const char *method)
+{
+        if (streq(http_exchange_method(x), method))
+                return true;
+        local_api_fail(x, 405, "the method is not allowed here");
+        return false;
+}
+
+/* The body as an object; answers when it is none. */
+static json_t *body_of(struct http_exchange *x)
+{
+        _cleanup_err_ struct err err = { 0 };
+        json_t *o = NULL;
+        size_t n;
+        const char *text = http_exchange_body(x, &n);
+
+        if (json_parse(text ? text : "", n, true, &o, &err) < 0) {
+                local_api_fail(x, 400, err_text(&err));
+                return NULL;
+        }
+        if (json_is_object(o))
+                return o;
+        json_decref(o);
+        local_api_fail(x, 400, "body: expected a JSON object");
+        return NULL;
+}
+
+/* ---- pods ---- */
+
+struct listing {
+        struct local_api *api;
+        const char *namespace;
+        json_t *items;
+};
+
+static void add_pod(struct pod *pod, struct pod_worker *w, void *userdata)
+{
+        struct listing *l = userdata;
+        json_t *o;
+
+        if (l->namespace && !streq(pod->namespace, l->namespace))
+                return;
+        o = pod_manager_pod_json(l->api->options.pods, pod, w);
+        if (o)
+                json_array_append_new(l->items, o);
+}
+
+json_t *local_api_pod_list(struct local_api *a, const char *namespace)
+{
+        struct listing l = { a, namespace, json_array() };
+
+        pod_manager_foreach(a->options.pods, add_pod, &l);
+        return json_pack("{s:s, s:s, s:{}, s:o}", "apiVersion", "v1", "kind", "PodList", "metadata",
+                         "items", l.items);
+}
+
+struct logs { /* of one pod */
+        const char *uid;
+        json_t *list;
+};
+
+static void add_container(const struct container_status *c, void *userdata)
+{
+        struct logs *l = userdata;
+        const char *uid = string_map_get(c->labels, LABEL_POD_UID);
+        const char *name = string_map_get(c->labels, LABEL_CONTAINER_NAME);
+        json_t *o;
+
+        if (!uid || !streq(uid, l->uid))
+                return;
+        o = json_pack("{s:s, s:s, s:i}", "id", c->id, "logPath", c->log_path ? c->log_path : "",
+                      "pid", (int)c->pid);
+        json_set_text(o, "name", name);
+        json_array_append_new(l->list, o);
+}
+
+static void answer_pod(struct local_api *a, struct http_exchange *x, struct pod *pod,
+                       struct pod_worker *w)
+{
+        json_t *o = pod_manager_pod_json(a->options.pods, pod, w),
+               *ours = w ? pod_worker_explain(w) : json_object();
+        struct logs logs = { pod->uid, json_array() };
+
+        container_foreach(a->ctx->rt, NULL, add_container, &logs);
+        json_object_set_new(ours, "containers", logs.list);
+        json_object_set_new(o, "skiff", ours);
+        http_answer_json(x, 200, o);
+}
+
+/* /v1/pods/NS/NAME[/log|/exec] */
+static void handle_pod(struct local_api *a, struct http_exchange *x, const char *rest)
+{
+        _cleanup_strv_ char **parts = NULL;
+        _cleanup_free_ char *message = NULL;
+        struct pod_worker *w;
+        struct pod *pod;
+        size_t n;
+
+        if (strv_split(rest, "/", &parts) < 0)
+                return local_api_fail(x, 500, "out of memory");
+        n = strv_len(parts);
+        if (n < 2 || n > 3 || (n == 3 && !streq(parts[2], "log") && !streq(parts[2], "exec")))
+                return local_api_fail(x, 404,
+                                      "no such path: expected /v1/pods/NAMESPACE/NAME[/log|/exec]");
+        pod = pod_manager_find(a->options.pods, parts[0], parts[1], &w);
+        if (!pod) {
+                message = text_printf("pods \"%s\" not found in namespace \"%s\" on this node",
+                                      parts[1], parts[0]);
+                return local_api_fail(x, 404, message ? message : "pod not found");
+        }
+        if (n == 2) {
+                if (is_method(x, "GET"))
+                        answer_pod(a, x, pod, w);
+        } else if (streq(parts[2], "log")) {
+                if (is_method(x, "GET"))
+                        local_log_serve(a->ctx, x, pod);
+        } else if (is_method(x, "POST") && is_root(x)) {
+                json_auto_t *body = body_of(x);
+
+                if (body)
+                        local_exec_serve(a->ctx, x, pod, body);
+        }
+}
+
+/* ---- images ---- */
+
+struct image_request { /* answered when the runtime is done */
+        struct local_api *api;
+        struct http_exchange *x; /* NULL: the peer went away; the pull goes on */
+        struct runtime_op *op;   /* owned */
+        struct list_node node;
+};
+
+static void image_request_free(struct image_request *r)
+{
+        runtime_op_abandon(r->op);
+        list_remove(&r->node);
+        free(r);
+}
+
+static void on_image_peer_gone(_unused_ struct http_exchange *x, void *userdata)
+{
+        struct image_request *r = userdata;
+
+        r->x = NULL;
+}
+
+static void on_image_done(int r, const struct image_pull_result *result, const struct err *err,
+                          void *userdata)
+{
+        struct image_request *request = userdata;
+        struct http_exchange *x = request->x;
+
+        request->op = NULL;
+        image_request_free(request);
+        if (!x)
+                return;
+        if (r < 0)
+                return local_api_fail(x,
+                                      err->kind == ERR_INVALID_IMAGE_NAME ||
+                                                      err->kind == ERR_BAD_INPUT
+                                              ? 400
+                                              : 500,
+                                      err_text(err));
+        http_answer_json(x, 200,
+                         json_pack("{s:s, s:I}", "id", result->id, "size",
+                                   (json_int_t)result->size));
+}
+
+static struct image_request *image_request_new(struct local_api *a, struct http_exchange *x)
+{
+        struct image_request *r = calloc(1, sizeof *r);
+
+        if (!r) {
+                local_api_fail(x, 500, "out of memory");
+                return NULL;
+        }
+        r->api = a;
+        r->x = x;
+        list_append(&a->waiting, &r->node);
+        return r;
+}
+
+static void begin_image_request(struct image_request *r, int result, const struct err *err)
+{
+        struct http_exchange *x = r->x;
+
+        if (result >= 0) {
+                http_exchange_on_closed(x, on_image_peer_gone, r);
+                return;
+        }
+        image_request_free(r);
+        local_api_fail(x,
+                       err->kind == ERR_INVALID_IMAGE_NAME || err->kind == ERR_BAD_INPUT ? 400
+                                                                                         : 500,
+                       err_text(err));
+}
+
+static void pull_image(struct local_api *a, struct http_exchange *x, const json_t *body)
+{
+        const char *image = json_text_at(body, "image");
+        _cleanup_err_ struct err err = { 0 };
+        struct image_request *r;
+
+        if (!image)
+                return local_api_fail(x, 400, "image: expected an image name");
+        r = image_request_new(a, x);
+        if (r)
+                begin_image_request(r,
+                                    image_pull(a->ctx->rt, image, NULL, 0, on_image_done, r, &r->op,
+                                               &err),
+                                    &err);
+}
+
+static void import_image(struct local_api *a, struct http_exchange *x, const json_t *body)
+{
+        const char *path = json_text_at(body, "path"), *name = json_text_at(body, "name");
+        _cleanup_err_ struct err err = { 0 };
+        struct image_request *r;
+        int fd;
+
+        if (!path || path[0] != '/')
+                return local_api_fail(x, 400, "path: expected an absolute path");
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0) {
+                _cleanup_free_ char *message = text_printf("path: '%s': %s", path, strerror(errno));
+
+                return local_api_fail(x, 400, message ? message : "path");
+        }
+        r = image_request_new(a, x);
+        if (!r) {
+                safe_close(fd);
+                return;
+        }
+        begin_image_request(r, image_import(a->ctx->rt, fd, name, on_image_done, r, &r->op, &err),
+                            &err);
+}
+
+static json_t *strings_json(char *const *v)
+{
+        json_t *list = json_array();
+
+        STRV_FOREACH (s, v)
+                json_array_append_new(list, json_string(*s));
+        return list;
+}
+
+static void add_image(const struct image_info *i, void *userdata)
+{
+        char time[TIME_TEXT_MAX];
+
+        json_array_append_new(userdata,
+                              json_pack("{s:s, s:o, s:o, s:I, s:s}", "id", i->id, "tags",
+                                        strings_json(i->repo_tags), "digests",
+                                        strings_json(i->repo_digests), "size", (json_int_t)i->size,
+                                        "pulledAt", time_format(i->pulled_at, time)));
+}
+
+static void remove_image_by_name(struct local_api *a, struct http_exchange *x)
+{
+        const char *name = http_exchange_query(x, "name");
+        _cleanup_err_ struct err err = { 0 };
+        int r;
+
+        if (!name || !*name)
+                return local_api_fail(x, 400, "name: expected an image name or id");
+        r = image_remove(a->ctx->rt, name, &err);
+        if (r < 0)
+                return local_api_fail(x,
+                                      r == -EBUSY ? 409
+                                      : err.kind == ERR_NOT_FOUND ||
+                                                      err.kind == ERR_IMAGE_NOT_PRESENT
+                                              ? 404
+                                      : err.kind == ERR_INVALID_IMAGE_NAME ? 400
+                                                                           : 500,
+                                      err_text(&err));
+        http_answer_json(x, 200, json_pack("{s:s}", "removed", name));
+}
+
+static void handle_images(struct local_api *a, struct http_exchange *x)
+{
+        const char *method = http_exchange_method(x);
+
+        if (streq(method, "GET")) {
+                json_t *items = json_array();
+
+                image_foreach(a->ctx->rt, add_image, items);
+                http_answer_json(x, 200, json_pack("{s:o}", "items", items));
+        } else if (streq(method, "DELETE")) {
+                if (is_root(x))
+                        remove_image_by_name(a, x);
+        } else {
+                local_api_fail(x, 405, "expected GET or DELETE");
+        }
+}
+
+static void handle_image_action(struct local_api *a, struct http_exchange *x,
+                                void (*action)(struct local_api *a, struct http_exchange *x,
+                                               const json_t *body))
+{
+        json_auto_t *body = NULL;
+
+        if (!is_method(x, "POST") || !is_root(x))
+                return;
+        body = body_of(x);
+        if (body)
+                action(a, x, body);
+}
+
+/* ---- the whole ---- */
+
+void local_api_handle(struct http_exchange *x, void *userdata)
+{
+        struct local_api *a = userdata;
+        const char *path = http_exchange_path(x), *rest;
+
+        http_exchange_trust(x);
+        if (streq(path, "/v1/pods")) {
+                if (is_method(x, "GET"))
+                        http_answer_json(x, 200,
+                                         local_api_pod_list(a,
+                                                            http_exchange_query(x, "namespace")));
+        } else if ((rest = startswith(path, "/v1/pods/"))) {
+                handle_pod(a, x, rest);
+        } else if (streq(path, "/v1/images")) {
+                handle_images(a, x);
+        } else if (streq(path, "/v1/images/pull")) {
+                handle_image_action(a, x, pull_image);
+        } else if (streq(path, "/v1/images/import")) {
+                handle_image_action(a, x, import_image);
+        } else if (streq(path, "/v1/node")) {
+                if (is_method(x, "GET"))
+                        http_answer_json(x, 200, a->options.node(a->options.userdata));
+        } else if (streq(path, "/v1/events")) {
+                if (is_method(x, "GET"))
+                        http_answer_json(x, 200,
+                                         json_pack("{s:s, s:s, s:{}, s:o}", "apiVersion", "v1",
+                                                   "kind", "EventList", "metadata", "items",
+                                                   events_recent(a->ctx->events)));
+        } else {
+                local_api_fail(x, 404, "no such path");
+        }
+}
+
+int local_api_new(const struct local_api_options *options, struct local_api **ret, struct err *err)
+{
+        struct local_api *a = calloc(1, sizeof *a);
+
+        if (!a)
+                return err_sys(err, -ENOMEM, "start the local socket");
+        *a = (struct local_api){ .options = *options, .ctx = options->ctx };
+        list_init(&a->waiting);
+        *ret = a;
+        return 0;
+}
+
+struct local_api *local_api_free(struct local_api *a)
+{
+        struct image_request *r, *next;
+
+        if (!a)
+                return NULL;
+        LIST_FOREACH_SAFE (r, next, &a->waiting, node)
+                image_request_free(r);
+        free(a);
+        return NULL;
+}

@@ -1,0 +1,41 @@
+/*
+ * The local socket: HTTP+JSON for `skiff` and for scripts, at <run-dir>/skiff.sock. Works with the
+ * API server away.
+ *
+ *      GET    /v1/node                                what this node is, its connection, what it
+ * lacks GET    /v1/pods[?namespace=NS]                 v1.PodList, statuses as last computed GET
+ * /v1/pods/NS/NAME                        v1.Pod; what is ours under "skiff" GET
+ * /v1/pods/NS/NAME/log?container=&…       text, the options of kubectl logs POST
+ * /v1/pods/NS/NAME/exec {container?, command}   frames: 1 stdout, 2 stderr, 3 {"exitCode": N}; root
+ * only GET    /v1/images                              { items: [ { id, tags, digests, size,
+ * pulledAt } ] } POST   /v1/images/pull {image}                 root only POST   /v1/images/import
+ * {path, name?}         root only; the path is read by skiffd DELETE /v1/images?name=NAME root only
+ *      GET    /v1/events                              v1.EventList, the newest
+ *
+ * Errors are metav1.Status. A frame is a byte for the stream, three zeros, the length in network
+ * order, the bytes.
+ */
+#pragma once
+#include "base/http-server.h"
+#include "kubelet/context.h"
+#include "kubelet/pod-manager.h"
+
+struct local_api; /* opaque */
+
+struct local_api_options {
+        const struct context *ctx;
+        struct pod_manager *pods;
+        /* The answer to /v1/node; new reference. */
+        json_t *(*node)(void *userdata);
+        void *userdata;
+};
+int local_api_new(const struct local_api_options *options, struct local_api **ret, struct err *err);
+struct local_api *local_api_free(struct local_api *a);
+DEFINE_CLEANUP(struct local_api *, local_api_free)
+/* The handler of the socket's http_server. */
+void local_api_handle(struct http_exchange *x, void *userdata);
+
+/* For the parts of the socket that live in files of their own. */
+void local_api_fail(struct http_exchange *x, int status, const char *message);
+/* v1.PodList of what this node has; also what :10250/pods answers. New reference. */
+json_t *local_api_pod_list(struct local_api *a, const char *namespace);

@@ -1,0 +1,132 @@
+#include "kubelet/node-object.h"
+
+#include "base/text.h"
+#include "tests/check.h"
+
+static struct node_facts facts = {
+        .machine_id = "m",
+        .system_uuid = "u",
+        .boot_id = "b",
+        .kernel_version = "6.1",
+        .os_image = "Debian",
+        .architecture = "amd64",
+        .cpus = 2,
+        .memory_bytes = UINT64_C(8) << 30,
+        .hugepages = { { UINT64_C(2) << 20, 10 } },
+        .n_hugepages = 1,
+};
+
+static struct node_input input(void)
+{
+        return (struct node_input){ .name = "n1",
+                                    .address = "10.0.0.1",
+                                    .facts = &facts,
+                                    .max_pods = 110,
+                                    .kubelet_port = 10250,
+                                    .ephemeral_bytes = UINT64_C(100) << 30,
+                                    .reserved = { 200, 100 << 20, 10LL << 30 },
+                                    .now = 1000 * USEC_PER_SEC };
+}
+
+static const char *text_at(const json_t *o, const char *a, const char *b)
+{
+        const char *s = json_string_value(json_path(o, a, b, NULL));
+
+        return s ? s : "";
+}
+
+static const json_t *condition(const json_t *status, const char *type)
+{
+        const json_t *c;
+        size_t i;
+
+        json_array_foreach (json_object_get(status, "conditions"), i, c)
+                if (streq(json_text_at(c, "type"), type))
+                        return c;
+        fail_msg("no condition %s", type);
+        return NULL;
+}
+
+TEST(allocatable_is_capacity_less_what_is_reserved_and_huge_pages)
+{
+        const struct node_input in = input();
+        json_auto_t *s = node_status_build(&in, NULL);
+
+        CHECK_STR(text_at(s, "capacity", "cpu"), "2");
+        CHECK_STR(text_at(s, "allocatable", "cpu"), "1800m");
+        CHECK_STR(text_at(s, "capacity", "memory"), "8Gi");
+        CHECK_STR(text_at(s, "allocatable", "memory"), "8072Mi");
+        CHECK_STR(text_at(s, "allocatable", "ephemeral-storage"), "90Gi");
+        CHECK_STR(text_at(s, "capacity", "hugepages-2Mi"), "20Mi");
+        CHECK_STR(text_at(s, "capacity", "pods"), "110");
+        CHECK(startswith(text_at(s, "nodeInfo", "containerRuntimeVersion"), "skiff://"));
+}
+
+TEST(a_condition_keeps_its_transition_time_until_it_flips)
+{
+        struct node_input in = input();
+        json_auto_t *first = node_status_build(&in, NULL), *second = NULL, *third = NULL;
+
+        in.now += 60 * USEC_PER_SEC;
+        second = node_status_build(&in, first);
+        CHECK_STR(json_text_at(condition(second, "Ready"), "lastTransitionTime"),
+                  "1970-01-01T00:16:40Z");
+        CHECK_STR(json_text_at(condition(second, "Ready"), "lastHeartbeatTime"),
+                  "1970-01-01T00:17:40Z");
+        CHECK(node_status_equal(first, second));
+        in.not_ready = "network";
+        third = node_status_build(&in, second);
+        CHECK_STR(json_text_at(condition(third, "Ready"), "status"), "False");
+        CHECK_STR(json_text_at(condition(third, "Ready"), "reason"), "KubeletNotReady");
+        CHECK_STR(json_text_at(condition(third, "Ready"), "lastTransitionTime"),
+                  "1970-01-01T00:17:40Z");
+        CHECK(!node_status_equal(second, third));
+}
+
+TEST(what_the_machine_lacks_is_a_warning_of_the_ready_condition)
+{
+        struct node_input in = input();
+        json_auto_t *s = NULL;
+
+        in.warning = "cgroup controller 'memory' is missing";
+        s = node_status_build(&in, NULL);
+        CHECK_STR(
+                json_text_at(condition(s, "Ready"), "message"),
+                "kubelet is posting ready status. WARNING: cgroup controller 'memory' is missing");
+}
+
+TEST(addresses_are_sent_whole)
+{
+        const struct node_input in = input();
+        json_auto_t *s = node_status_build(&in, NULL), *patch = node_status_patch(s);
+        const json_t *list = json_path(patch, "status", "addresses", NULL);
+
+        CHECK_INT(json_array_size(list), 3);
+        CHECK_STR(json_text_at(json_array_get(list, 2), "$patch"), "replace");
+        CHECK_INT(json_array_size(json_object_get(s, "addresses")), 2);
+}
+
+TEST(labels_of_kubernetes_own_domains_are_refused_but_for_the_known_ones)
+{
+        struct string_map_entry good[] = { { "app", "x" },
+                                           { "example.com/a", "x" },
+                                           { "node.kubernetes.io/x", "1" },
+                                           { "topology.kubernetes.io/zone", "z" } };
+        struct string_map_entry bad[] = { { "node-role.kubernetes.io/worker", "" } };
+        const struct string_map a = { good, ARRAY_SIZE(good) }, b = { bad, 1 };
+
+        CHECK(node_labels_refused(&a) == NULL);
+        CHECK_STR(node_labels_refused(&b), "node-role.kubernetes.io/worker");
+}
+
+TEST(an_image_shows_five_names_digests_first)
+{
+        json_auto_t *list = json_array();
+        char *digests[] = { "r@sha256:1", NULL }, *tags[] = { "a", "b", "c", "d", "e", NULL };
+        const json_t *names;
+
+        CHECK_INT(node_images_add(list, digests, tags, 7), 0);
+        names = json_object_get(json_array_get(list, 0), "names");
+        CHECK_INT(json_array_size(names), 5);
+        CHECK_STR(json_string_value(json_array_get(names, 0)), "r@sha256:1");
+}
