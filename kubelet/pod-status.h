@@ -25,10 +25,13 @@ struct pod_status_input {
         const char *forced_reason, *forced_message;
         bool disruption_target; /* with reason TerminationByKubelet and forced_message */
 };
-/* New reference, NULL without memory. All of status: lists sorted, times in seconds, termination
- * messages cut. */
+/*
+ * New reference, NULL without memory. All of status: lists sorted, times in seconds, termination
+ * messages cut and repaired. A terminal phase (with its reason) is held back until @is_terminal or
+ * @is_terminated: nobody may take the pod for gone while something of it may run.
+ */
 json_t *pod_status_build(const struct pod_status_input *in);
-/* What the phase would be: for the worker's "is it done?". */
+/* What the phase would be, not held back: for the worker's "is it done?". */
 enum pod_phase pod_status_phase(const struct pod_status_input *in);
 /* { phase: Failed, reason, message, qosClass, startTime }: a pod refused at admission. New
  * reference. */
