@@ -53,7 +53,7 @@ struct tar {
                 uint8_t bytes[BLOCK];
         } block;
         size_t block_len;
-        bool zero_block_seen;
+        bool zero_block_seen, entry_over;
 
         char extension; /* 'x', 'g', 'L', 'K' while IN_EXTENSION */
         uint64_t left;  /* bytes still to come of extension or data */
@@ -517,7 +517,7 @@ static void forget_extensions(struct tar *t)
 {
         t->pax.text.len = t->long_name.len = t->long_link.len = 0;
         t->pax = (struct pax){ .text = t->pax.text };
-        t->has_long_name = t->has_long_link = false;
+        t->has_long_name = t->has_long_link = t->entry_over = false;
         t->extension_total = 0;
 }
 
@@ -607,7 +607,7 @@ static int step_data(struct tar *t, size_t n, size_t *ret_used)
         if (t->left == 0) {
                 t->place = IN_PADDING;
                 t->n_entries++;
-                forget_extensions(t);
+                t->entry_over = true;
                 *ret_used = 0;
                 return TAR_ENTRY_END;
         }
@@ -620,6 +620,8 @@ static int step_padding(struct tar *t, size_t n, size_t *ret_used)
 {
         size_t take = MIN(n, t->padding);
 
+        if (t->entry_over)
+                forget_extensions(t);
         t->padding -= (uint32_t)take;
         *ret_used = take;
         if (t->padding == 0)
@@ -678,7 +680,7 @@ int tar_finish(const struct tar *t, struct err *err)
         /* two zero blocks ought to end an archive; writers that leave them out are accepted */
         if (t->place == BEHIND_END ||
             (t->place == AT_HEADER && t->block_len == 0 && !has_extensions(t)) ||
-            (t->place == IN_PADDING && t->padding == 0 && !has_extensions(t)))
+            (t->place == IN_PADDING && t->padding == 0 && t->entry_over))
                 return 0;
         return refuse(t, err, "the archive ends in the middle");
 }

@@ -49,7 +49,7 @@ struct tar_xattr {
         size_t size;
 };
 
-/* Everything is borrowed from the reader until the next TAR_ENTRY. */
+/* Everything is borrowed from the reader until the call after TAR_ENTRY_END. */
 struct tar_entry {
         enum tar_type type;
         const char *name; /* as written: may be absolute, hold "..", end in '/'; never empty */

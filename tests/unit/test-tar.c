@@ -36,7 +36,9 @@ static int list(const struct strbuf *in, size_t step, struct strbuf *out, struct
                         strbuf_add(out, "|");
                 } else if (r == TAR_DATA) {
                         strbuf_add_n(out, in->data + at, used);
-                } else if (r == TAR_ENTRY_END) {
+                } else if (r == TAR_ENTRY_END) { /* the entry is still whole */
+                        for (size_t i = 0; i < e->n_xattrs; i++)
+                                CHECK(*e->xattrs[i].name);
                         strbuf_add(out, "]");
                 } else if (r == TAR_NEED_MORE && at + used == in->len) {
                         return tar_finish(t, err);
@@ -321,7 +323,8 @@ TEST(bad_numbers_are_refused)
                 "-0000000001",
                 "0000000008 ",
                 "000x0000000",
-                "0000001\0000",
+                "0000001\0"
+                "0001",
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
