@@ -245,7 +245,7 @@ int netlink_dump(struct netlink *n, struct nl_msg *m, netlink_message_fn fn, voi
 int netlink_batch(struct netlink *n, const void *data, size_t len, uint32_t last, uint32_t *ret_seq,
                   struct err *err)
 {
-        bool acknowledged = false;
+        bool acknowledged = last == 0;
         int first = 0, r;
 
         /* answers to a batch that was given up */

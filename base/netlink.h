@@ -59,7 +59,8 @@ int netlink_get(struct netlink *n, struct nl_msg *m, netlink_message_fn fn, void
 /**
  * netlink_batch() - sends many messages in one go (nfnetlink batches)
  * @data:    complete messages in a row, with sequence numbers set by the caller
- * @last:    sequence number of a message that carries NLM_F_ACK: its answer ends the batch
+ * @last:    sequence number of a message that carries NLM_F_ACK: its answer ends the batch; 0: only
+ *           failures are answered
  * @ret_seq: sequence number of the first message that failed; may be NULL
  * Return: 0 when @last was acknowledged and nothing failed; else the first failure.
  */

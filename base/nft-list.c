@@ -311,6 +311,7 @@ int nft_generation(struct nft *n, uint32_t *ret, struct err *err)
 
 struct nft_watch {
         int family;
+        uint32_t own_port;
         char *table;                   /* owned */
         struct netlink_watch *netlink; /* owned */
         void (*on_change)(void *userdata);
@@ -324,7 +325,7 @@ static void on_notification(const struct nlmsghdr *h, void *userdata)
         struct nlattr *table;
         const char *name;
 
-        if (NFNL_SUBSYS_ID(h->nlmsg_type) != NFNL_SUBSYS_NFTABLES ||
+        if (NFNL_SUBSYS_ID(h->nlmsg_type) != NFNL_SUBSYS_NFTABLES || h->nlmsg_pid == w->own_port ||
             NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_NEWGEN ||
             h->nlmsg_len < NLMSG_LENGTH(sizeof *header) || header->nfgen_family != w->family)
                 return;
@@ -342,8 +343,9 @@ static void on_lost(void *userdata)
         w->on_change(w->userdata);
 }
 
-int nft_watch_new(sd_event *event, int family, const char *table, void (*on_change)(void *userdata),
-                  void *userdata, struct nft_watch **ret, struct err *err)
+int nft_watch_new(sd_event *event, int family, const char *table, const struct nft *own,
+                  void (*on_change)(void *userdata), void *userdata, struct nft_watch **ret,
+                  struct err *err)
 {
         static const struct netlink_watch_ops ops = { .on_message = on_notification,
                                                       .on_lost = on_lost };
@@ -355,6 +357,7 @@ int nft_watch_new(sd_event *event, int family, const char *table, void (*on_chan
         if (!w)
                 return err_sys(err, -ENOMEM, "watch nftables");
         w->family = family;
+        w->own_port = netlink_port(own->netlink);
         w->on_change = on_change;
         w->userdata = userdata;
         w->table = strdup(table);

@@ -596,3 +596,23 @@ int nft_commit(struct nft *n, struct nft_batch *b, const uint32_t *generation, s
         }
         return 0;
 }
+
+/*
+ * An empty transaction waits for the one under way, which tells all who watch before it is over. It
+ * changes nothing, and is answered only when it is refused.
+ */
+int nft_settle(struct nft *n, uint32_t generation, struct err *err)
+{
+        _cleanup_(nft_batch_freep)
+        struct nft_batch *b = NULL;
+        int r = nft_batch_new(NFPROTO_UNSPEC, "", &b);
+
+        if (r < 0)
+                return err_sys(err, r, "build transaction");
+        append_control(b, NFNL_MSG_BATCH_END, NULL);
+        if (b->result < 0)
+                return err_sys(err, b->result, "build transaction");
+        set_generation(b, generation);
+        r = netlink_batch(n->netlink, b->bytes.data, b->bytes.len, 0, NULL, err);
+        return r < 0 ? err_wrap(err, r, "wait for the ruleset to settle") : 0;
+}

@@ -146,6 +146,9 @@ DEFINE_CLEANUP(struct nft *, nft_free)
 int nft_commit(struct nft *n, struct nft_batch *b, const uint32_t *generation, struct err *err);
 /* Counts the ruleset's changes, whoever made them. */
 int nft_generation(struct nft *n, uint32_t *ret, struct err *err);
+/* Returns when everybody who watches has been told of all changes up to @generation; -ERESTART when
+ * there is a newer one. */
+int nft_settle(struct nft *n, uint32_t generation, struct err *err);
 
 /* ---- read back. A table that does not exist has nothing in it; -EINTR: changed meanwhile. ---- */
 struct nft_found_chain {
@@ -181,11 +184,15 @@ bool nft_set_matches(const struct nft_set *set, const struct nft_found_set *foun
 
 /* ---- notice what others do to a table ---- */
 struct nft_watch; /* opaque */
-/* @on_change: somebody (we, too) changed something in the table, or too much happened to tell. */
-int nft_watch_new(sd_event *event, int family, const char *table, void (*on_change)(void *userdata),
-                  void *userdata, struct nft_watch **ret, struct err *err);
+/* @on_change: somebody but @own changed something in the table, or too much happened to tell. */
+int nft_watch_new(sd_event *event, int family, const char *table, const struct nft *own,
+                  void (*on_change)(void *userdata), void *userdata, struct nft_watch **ret,
+                  struct err *err);
 struct nft_watch *nft_watch_free(struct nft_watch *w);
 DEFINE_CLEANUP(struct nft_watch *, nft_watch_free)
-/* Around our own commits: the kernel would tell us every element. @drain what came before. */
+/*
+ * Around a large commit of our own: the kernel would build a message for every element, which takes
+ * longer than the commit. Pausing hands over what was told so far.
+ */
 int nft_watch_pause(struct nft_watch *w);
 int nft_watch_resume(struct nft_watch *w);

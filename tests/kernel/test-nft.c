@@ -319,7 +319,7 @@ static void on_change(void *userdata)
 TEST(a_flush_by_somebody_else_is_noticed_and_what_concerns_other_tables_is_not)
 {
         _cleanup_(nft_freep)
-        struct nft *n = open_fresh();
+        struct nft *n = open_fresh(), *other = NULL;
         _cleanup_(nft_batch_freep)
         struct nft_batch *a = new_batch(), *b = new_batch(), *c = NULL;
         _cleanup_(nft_watch_freep)
@@ -328,22 +328,53 @@ TEST(a_flush_by_somebody_else_is_noticed_and_what_concerns_other_tables_is_not)
         int changes = 0;
 
         CHECK(sd_event_new(&event) >= 0);
-        CHECK(nft_watch_new(event, FAMILY, TABLE, on_change, &changes, &w, NULL) == 0);
-        CHECK(nft_watch_pause(w) == 0);
+        CHECK(nft_open(&other, NULL) == 0);
+        CHECK(nft_watch_new(event, FAMILY, TABLE, n, on_change, &changes, &w, NULL) == 0);
         nft_batch_add_table(a);
-        commit(n, a);
-        CHECK(nft_watch_resume(w) == 0);
+        commit(n, a); /* our own */
         CHECK(nft_batch_new(FAMILY, "other", &c) == 0);
         nft_batch_add_table(c);
-        commit(n, c);
+        commit(other, c);
         while (sd_event_run(event, 0) > 0)
                 ;
         CHECK_INT(changes, 0);
         nft_batch_delete_table(b);
-        commit(n, b);
+        commit(other, b);
         while (sd_event_run(event, 0) > 0)
                 ;
         CHECK(changes > 0);
+        w = nft_watch_free(w);
+        sd_event_unref(event);
+}
+
+TEST(a_paused_watch_tells_nothing_but_what_came_before)
+{
+        _cleanup_(nft_freep)
+        struct nft *n = open_fresh(), *other = NULL;
+        _cleanup_(nft_batch_freep)
+        struct nft_batch *a = new_batch(), *b = new_batch();
+        _cleanup_(nft_watch_freep)
+        struct nft_watch *w = NULL;
+        sd_event *event = NULL;
+        int changes = 0;
+        uint32_t generation;
+
+        CHECK(sd_event_new(&event) >= 0);
+        CHECK(nft_open(&other, NULL) == 0);
+        CHECK(nft_watch_new(event, FAMILY, TABLE, n, on_change, &changes, &w, NULL) == 0);
+        nft_batch_add_table(a);
+        commit(other, a);
+        CHECK(nft_generation(n, &generation, NULL) == 0);
+        CHECK(nft_settle(n, generation, NULL) == 0);
+        CHECK_INT(nft_settle(n, generation - 1, NULL), -ERESTART);
+        CHECK(nft_watch_pause(w) == 0);
+        CHECK_INT(changes, 1);
+        nft_batch_delete_table(b);
+        commit(other, b);
+        CHECK(nft_watch_resume(w) == 0);
+        while (sd_event_run(event, 0) > 0)
+                ;
+        CHECK_INT(changes, 1);
         w = nft_watch_free(w);
         sd_event_unref(event);
 }
