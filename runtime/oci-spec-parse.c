@@ -497,3 +497,8 @@ int oci_spec_parse(const json_t *config, struct oci_spec *ret, struct err *err)
 {
         return decode_closed(config, ret, spec_fields, err);
 }
+
+int oci_seccomp_parse(const json_t *object, struct oci_seccomp **ret, struct err *err)
+{
+        return decode_seccomp(object, ret, NULL, err);
+}

@@ -16,6 +16,7 @@ struct runtime {
         void *userdata; /* for events and ready */
         void (*ready)(void *userdata);
         sd_event_source *ready_source; /* fires ready(): all shims answered, or 2 s are over */
+        bool is_ready;                 /* it has fired: changes are told from now on */
 
         int run_fd, state_fd;            /* option directories; flocked as long as they are open */
         int sandboxes_fd, containers_fd; /* state_dir/sandboxes, state_dir/containers */
@@ -23,6 +24,7 @@ struct runtime {
         char **missing_features;         /* owned; see runtime_missing_features() */
 
         struct map *sandboxes, *containers; /* id -> struct sandbox *, struct container *; owned */
+        struct trash *trash;                /* owned: trash.c */
         struct cgroup_tree *cgroups;        /* owned: cgroup.c */
         struct pod_network *network;        /* owned: sandbox-net.c */
         struct shim_launcher *launcher;     /* owned: shim-client.c */
@@ -41,3 +43,14 @@ struct runtime_op {
 
 /* "cgroup controller 'memory': no memory limits apply". Said once, to the log too. */
 int runtime_add_missing_feature(struct runtime *rt, const char *fmt, ...) _printf_(2, 3);
+
+/* Tell the owner of the runtime, once it is ready. */
+void runtime_notify_container(struct runtime *rt, const char *container_id);
+void runtime_notify_sandbox(struct runtime *rt, const char *sandbox_id);
+/* Some shim has told its inventory: was it the last one? */
+void runtime_check_ready(struct runtime *rt);
+
+/* 64 random hex digits. */
+void runtime_make_id(char id[static RUNTIME_ID_SIZE]);
+/* Takes away a directory below state_dir, at once or (when it holds much) by a child process. */
+void runtime_remove_directory(struct runtime *rt, int dir_fd, const char *name);

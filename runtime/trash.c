@@ -1,0 +1,151 @@
+#include "runtime/trash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+
+struct trash {
+        struct runtime *rt; /* borrowed */
+        int fd;             /* <state_dir>/trash */
+        pid_t sweeper;      /* 0: none runs */
+        int sweeper_pidfd;
+        sd_event_source *sweeper_source;
+        bool is_more; /* something came after the sweeper had started */
+};
+
+static void start_sweeper(struct trash *t);
+
+static int on_sweeper_end(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t revents,
+                          void *userdata)
+{
+        struct trash *t = userdata;
+        siginfo_t info = { 0 };
+
+        waitid(P_PIDFD, (id_t)t->sweeper_pidfd, &info, WEXITED);
+        if (info.si_status != 0)
+                log_warn(0,
+                         "Some of '%s/trash' could not be removed, trying again at the next "
+                         "start",
+                         t->rt->options.state_dir);
+        t->sweeper_source = sd_event_source_disable_unref(t->sweeper_source);
+        t->sweeper_pidfd = safe_close(t->sweeper_pidfd);
+        t->sweeper = 0;
+        if (t->is_more)
+                start_sweeper(t);
+        return 0;
+}
+
+/* Runs in a forked child, in skiffd's namespaces, with the trash as its only descriptor. */
+static _Noreturn void sweep(int trash_fd)
+{
+        _cleanup_strv_ char **names = NULL;
+        int r, failed = 0;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        /* a lock of skiffd's must not live on in here */
+        if (dup2(trash_fd, 3) < 0 || syscall(SYS_close_range, 4, ~0U, 0) < 0)
+                _exit(1);
+        r = fs_list_at(3, ".", &names);
+        STRV_FOREACH (name, names)
+                failed |= fs_remove_tree_at(3, *name) < 0;
+        _exit(r < 0 || failed);
+}
+
+static void start_sweeper(struct trash *t)
+{
+        int r;
+
+        if (t->sweeper) {
+                t->is_more = true;
+                return;
+        }
+        t->is_more = false;
+        t->sweeper = fork();
+        if (t->sweeper == 0)
+                sweep(t->fd);
+        if (t->sweeper < 0) {
+                log_warn(-errno, "Failed to start removing '%s/trash'", t->rt->options.state_dir);
+                t->sweeper = 0;
+                return;
+        }
+        t->sweeper_pidfd = (int)syscall(SYS_pidfd_open, t->sweeper, 0);
+        r = t->sweeper_pidfd < 0 ? -errno
+                                 : sd_event_add_io(t->rt->event, &t->sweeper_source,
+                                                   t->sweeper_pidfd, EPOLLIN, on_sweeper_end, t);
+        if (r < 0)
+                log_warn(r, "Failed to watch the removal of '%s/trash'", t->rt->options.state_dir);
+}
+
+int trash_new(struct runtime *rt, struct trash **ret, struct err *err)
+{
+        _cleanup_(trash_freep)
+        struct trash *t = calloc(1, sizeof *t);
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        if (!t)
+                return err_sys(err, -ENOMEM, "open the trash");
+        *t = (struct trash){ .rt = rt, .fd = -1, .sweeper_pidfd = -1 };
+        r = fs_mkdir_p_at(rt->state_fd, "trash", 0700);
+        if (r == 0) {
+                t->fd = openat(rt->state_fd, "trash", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                r = t->fd < 0 ? -errno : fs_list_at(t->fd, ".", &names);
+        }
+        if (r < 0)
+                return err_sys(err, r, "open '%s/trash'", rt->options.state_dir);
+        if (names)
+                start_sweeper(t);
+        *ret = TAKE_PTR(t);
+        return 0;
+}
+
+struct trash *trash_free(struct trash *t)
+{
+        if (!t)
+                return NULL;
+        sd_event_source_disable_unref(t->sweeper_source);
+        if (t->sweeper) {
+                kill(t->sweeper, SIGKILL);
+                waitpid(t->sweeper, NULL, 0);
+        }
+        safe_close(t->sweeper_pidfd);
+        safe_close(t->fd);
+        free(t);
+        return NULL;
+}
+
+/* Nothing was ever written to it: gone in a few calls. */
+static bool is_small(int dir_fd, const char *name)
+{
+        _cleanup_free_ char *upper = text_printf("%s/upper", name);
+
+        return upper && (unlinkat(dir_fd, upper, AT_REMOVEDIR) == 0 || errno == ENOENT);
+}
+
+void trash_put(struct trash *t, int dir_fd, const char *name)
+{
+        char unique[RUNTIME_ID_SIZE];
+        int r;
+
+        if (is_small(dir_fd, name)) {
+                r = fs_remove_tree_at(dir_fd, name);
+                if (r < 0)
+                        log_warn(r, "Failed to remove '%s', leaving it", name);
+                return;
+        }
+        runtime_make_id(unique);
+        if (renameat(dir_fd, name, t->fd, unique) < 0) {
+                if (errno != ENOENT)
+                        log_warn(-errno, "Failed to move '%s' away, leaving it", name);
+                return;
+        }
+        start_sweeper(t);
+}
