@@ -2,6 +2,8 @@
  * The program of the tests' image 'web': answers HTTP and UDP on a port and says who it is.
  *
  *      web [PORT [NAME]]
+ *      web get ADDRESS:PORT/PATH [COUNT]       GET, and prints each answer's body or "failed: why"
+ *      web udp ADDRESS:PORT [COUNT]            the same with datagrams
  *
  * GET /            "<hostname> <version>\n"; the version is $WEB_VERSION
  * GET /client      the address of whoever asks
@@ -11,8 +13,11 @@
  * GET /set/X/0|1   see there
  * GET /exit/N      ends with status N
  * A UDP datagram is answered by what GET / says. SIGTERM ends it at once with 0.
+ *
+ * (As a client it needs no resolver, which a static program has not in an image without libraries.)
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -134,6 +139,72 @@ static int open_port(int type, unsigned port)
         return fd;
 }
 
+/* "10.0.0.1:80/path" taken apart; @path points into @target. */
+static int parse_target(const char *target, struct sockaddr_in *to, const char **path)
+{
+        char address[64];
+        unsigned port;
+
+        if (sscanf(target, "%63[0-9.]:%u", address, &port) != 2)
+                return -1;
+        *to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+        *path = strchr(target, '/');
+        if (!*path)
+                *path = "/";
+        return inet_pton(AF_INET, address, &to->sin_addr) == 1 ? 0 : -1;
+}
+
+/* One question; what came back is in @reply. 0, or -1 with errno. */
+static int ask(int type, const struct sockaddr_in *to, const char *path, char *reply, size_t size)
+{
+        struct timeval patience = { .tv_sec = 2 };
+        char request[1200];
+        size_t have = 0;
+        ssize_t got;
+        int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+        int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: web\r\n\r\n", path);
+
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        if (connect(fd, (const struct sockaddr *)to, sizeof *to) < 0 ||
+            write(fd, request, (size_t)n) < 0) {
+                close(fd);
+                return -1;
+        }
+        while (have < size - 1 && (got = read(fd, reply + have, size - 1 - have)) > 0) {
+                have += (size_t)got;
+                if (type == SOCK_DGRAM)
+                        break;
+        }
+        reply[have] = '\0';
+        close(fd);
+        return have > 0 ? 0 : -1;
+}
+
+static int run_client(int type, const char *target, unsigned count)
+{
+        struct sockaddr_in to;
+        const char *path;
+        int failed = 0;
+
+        if (parse_target(target, &to, &path) < 0) {
+                fprintf(stderr, "web: '%s' is not ADDRESS:PORT/PATH\n", target);
+                return 2;
+        }
+        while (count-- > 0) {
+                char reply[8192], *body;
+
+                if (ask(type, &to, path, reply, sizeof reply) < 0) {
+                        printf("failed: %s\n", strerror(errno));
+                        failed = 1;
+                        continue;
+                }
+                body = type == SOCK_STREAM ? strstr(reply, "\r\n\r\n") : NULL;
+                printf("%s", body ? body + 4 : reply);
+        }
+        return failed;
+}
+
 int main(int argc, char **argv)
 {
         unsigned port = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 8080;
@@ -143,6 +214,9 @@ int main(int argc, char **argv)
 
         signal(SIGTERM, on_term);
         signal(SIGPIPE, SIG_IGN);
+        if (argc > 2 && (strcmp(argv[1], "get") == 0 || strcmp(argv[1], "udp") == 0))
+                return run_client(argv[1][0] == 'g' ? SOCK_STREAM : SOCK_DGRAM, argv[2],
+                                  argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1);
         gethostname(host, sizeof host - 1);
         snprintf(me, sizeof me, "%s %s", argc > 2 ? argv[2] : host, version ? version : "?");
         fds[0] = (struct pollfd){ .fd = open_port(SOCK_STREAM, port), .events = POLLIN };

@@ -113,6 +113,6 @@ node_up() { # NAME: all but its readiness
 }
 
 nodes_wait() { # NAME...
-        kubectl wait --for=create --timeout=20s "${@/#/node/}" >/dev/null 2>&1 &&
-                kubectl wait --for=condition=Ready --timeout=20s "${@/#/node/}" >/dev/null
+        kubectl wait --for=create --timeout=60s "${@/#/node/}" >/dev/null 2>&1 &&
+                kubectl wait --for=condition=Ready --timeout=60s "${@/#/node/}" >/dev/null
 }
