@@ -108,8 +108,7 @@ def a_file_that_is_not_executable_says_permission_denied(t):
 @test
 def an_image_without_a_command_says_so(t):
     t.run("p", container("c", image="skiff-test/empty:1"))
-    status = wait_for("a reason", lambda: (s := t.status("p"))["state"].get("waiting", {}).get("reason") in
-                      ("CreateContainerError", "RunContainerError") and s)
+    status = t.waiting("p", "CreateContainerError")
     expect_match(status["state"]["waiting"]["message"], "no command specified", "message")
 
 

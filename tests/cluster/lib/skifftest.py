@@ -177,6 +177,9 @@ class Cluster:
             raise Failure(f"service {verb} {' '.join(argv)}: {(done.stdout + done.stderr).strip()[-400:]}")
         return done.stdout if check else done
 
+    def runs(self, part):
+        return self._service("pid", part, check=False).returncode == 0
+
     def start(self, part):
         self._service("start", part)
 

@@ -21,7 +21,7 @@ upstream_cgroups() { # NAME: kubelet wants its root in every hierarchy
 upstream_configure() { # NAME
         local here=$DIR/nodes/$1
         mkdir -p "$here"/{containerd,cni,certs.d/_default}
-        printf '[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' "$REGISTRY" >"$here/certs.d/_default/hosts.toml"
+        printf 'server = "http://%s"\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' "$REGISTRY" "$REGISTRY" >"$here/certs.d/_default/hosts.toml"
         cat >"$here/containerd.toml" <<TOML
 version = 2
 root = "$here/containerd/root"
