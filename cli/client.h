@@ -1,0 +1,31 @@
+/*
+ * Requests to skiffd's unix socket, one after another: libcurl's easy interface.
+ */
+#pragma once
+#include <jansson.h>
+
+#include "base/err.h"
+
+struct client; /* opaque */
+
+/* @socket: path; NULL: $SKIFF_SOCKET, or /run/skiff/skiff.sock */
+int client_new(const char *socket, struct client **ret, struct err *err);
+struct client *client_free(struct client *c);
+DEFINE_CLEANUP(struct client *, client_free)
+
+/**
+ * client_call() - one request with a JSON answer
+ * @path: "/v1/pods?…", escaped
+ * @body: borrowed; NULL: none
+ * @ret:  owned; may be NULL when the answer does not matter
+ * Return: 0; negative errno with the daemon's own sentence (metav1.Status) or why it cannot be
+ * reached.
+ */
+int client_call(struct client *c, const char *method, const char *path, const json_t *body,
+                json_t **ret, struct err *err);
+/* A streamed answer; @on_data gets its bytes, negative errno from it stops. */
+int client_stream(struct client *c, const char *method, const char *path, const json_t *body,
+                  int (*on_data)(const void *data, size_t n, void *userdata), void *userdata,
+                  struct err *err);
+/* Escapes one path segment or query value; owned. */
+char *client_escape(const char *text);

@@ -1,0 +1,351 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/verbs.h"
+
+static const char *text_in(const json_t *o, const char *a, const char *b)
+{
+        const char *s = json_string_value(json_path(o, a, b, NULL));
+
+        return s ? s : "";
+}
+
+static int get_pods(struct invocation *in, json_t **ret, struct err *err)
+{
+        _cleanup_free_ char *escaped = in->namespace ? client_escape(in->namespace) : NULL;
+        _cleanup_free_ char *path = escaped ? text_printf("/v1/pods?namespace=%s", escaped)
+                                            : strdup("/v1/pods");
+
+        return path ? client_call(in->client, "GET", path, NULL, ret, err)
+                    : err_sys(err, -ENOMEM, "ask for pods");
+}
+
+/* ---- summary ---- */
+
+static usec_t time_at(const json_t *o, const char *key)
+{
+        const char *text = json_text_at(o, key);
+        usec_t t;
+
+        return text && time_parse(text, &t) == 0 ? t : 0;
+}
+
+/* What the state of one container says in a word; NULL: nothing worth a word. */
+static const char *state_word(const json_t *status)
+{
+        const json_t *waiting = json_path(status, "state", "waiting", NULL);
+        const json_t *terminated = json_path(status, "state", "terminated", NULL);
+        const char *reason = json_text_at(waiting ? waiting : terminated, "reason");
+
+        return reason && *reason ? reason : NULL;
+}
+
+struct counts {
+        size_t ready, total, running;
+        long long restarts;
+        usec_t last_restart;
+};
+
+static void count(const json_t *list, struct counts *c)
+{
+        const json_t *s;
+        size_t i;
+
+        json_array_foreach ((json_t *)list, i, s) {
+                usec_t finished = time_at(json_path(s, "lastState", "terminated", NULL),
+                                          "finishedAt");
+
+                c->restarts += json_integer_value(json_object_get(s, "restartCount"));
+                c->ready += json_is_true(json_object_get(s, "ready"));
+                c->running += json_path(s, "state", "running", NULL) != NULL;
+                c->last_restart = MAX(c->last_restart, finished);
+        }
+}
+
+/* "Init:1/2", "Init:CrashLoopBackOff" while init containers are not through; false when they are.
+ */
+static bool init_word(const json_t *pod, char reason[static 64])
+{
+        const json_t *list = json_path(pod, "status", "initContainerStatuses", NULL), *s;
+        size_t i, total = json_array_size(json_path(pod, "spec", "initContainers", NULL));
+
+        json_array_foreach ((json_t *)list, i, s) {
+                const json_t *terminated = json_path(s, "state", "terminated", NULL);
+                const char *word = state_word(s);
+
+                if (terminated && json_integer_value(json_object_get(terminated, "exitCode")) == 0)
+                        continue;
+                if (json_is_true(json_object_get(s, "started")) &&
+                    json_path(s, "state", "running", NULL) &&
+                    json_is_true(json_object_get(s, "ready")))
+                        continue; /* a sidecar */
+                if (word && !streq(word, "PodInitializing"))
+                        snprintf(reason, 64, "Init:%s", word);
+                else
+                        snprintf(reason, 64, "Init:%zu/%zu", i, total);
+                return true;
+        }
+        return false;
+}
+
+void pod_summary(const json_t *pod, char ready[static 16], char reason[static 64],
+                 char restarts[static 64], usec_t now)
+{
+        const json_t *status = json_object_get(pod, "status"),
+                     *list = json_object_get(status, "containerStatuses"), *s;
+        const char *phase = json_text_at(status, "phase"), *own = json_text_at(status, "reason");
+        struct counts c = { .total = json_array_size(json_path(pod, "spec", "containers", NULL)) };
+        size_t i;
+
+        count(list, &c);
+        snprintf(ready, 16, "%zu/%zu", c.ready, c.total);
+        snprintf(reason, 64, "%s", own && *own ? own : phase ? phase : "Unknown");
+        if (!init_word(pod, reason))
+                json_array_foreach ((json_t *)list, i, s) {
+                        const char *word = state_word(s);
+
+                        if (word && !(c.running && streq(word, "Completed")))
+                                snprintf(reason, 64, "%s", word);
+                }
+        if (json_path(pod, "metadata", "deletionTimestamp", NULL))
+                snprintf(reason, 64, "Terminating");
+        if (c.restarts && c.last_restart && now > c.last_restart) {
+                char age[32];
+
+                snprintf(restarts, 64, "%lld (%s ago)", c.restarts,
+                         age_format(now - c.last_restart, age));
+        } else {
+                snprintf(restarts, 64, "%lld", c.restarts);
+        }
+}
+
+/* ---- pods ---- */
+
+static int add_row(struct table *t, const struct invocation *in, const json_t *pod)
+{
+        char ready[16], reason[64], restarts[64], age[32];
+        usec_t now = now_realtime(),
+               created = time_at(json_object_get(pod, "metadata"), "creationTimestamp");
+        const char *cells[8] = { text_in(pod, "metadata", "namespace"),
+                                 text_in(pod, "metadata", "name"),
+                                 ready,
+                                 reason,
+                                 restarts,
+                                 age };
+
+        pod_summary(pod, ready, reason, restarts, now);
+        if (!created)
+                created = time_at(json_object_get(pod, "status"), "startTime");
+        snprintf(age, sizeof age, "%s", "");
+        if (created && now > created)
+                age_format(now - created, age);
+        if (in->format == OUTPUT_WIDE) {
+                cells[6] = text_in(pod, "status", "podIP");
+                cells[7] = text_in(pod, "metadata", "uid");
+        }
+        return table_add(t, cells);
+}
+
+int verb_pods(struct invocation *in, struct err *err)
+{
+        static const char *const narrow[] = { "NAMESPACE", "NAME", "READY", "STATUS",
+                                              "RESTARTS",  "AGE",  NULL };
+        static const char *const wide[] = { "NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS",
+                                            "AGE",       "IP",   "UID",   NULL };
+        json_auto_t *list = NULL;
+        const json_t *items, *pod;
+        struct table *t;
+        size_t i;
+
+        if (get_pods(in, &list, err) < 0)
+                return EXIT_FAILED;
+        items = json_object_get(list, "items");
+        if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
+                return output_tree(in->format, list) < 0 ? EXIT_FAILED : EXIT_OK;
+        if (in->format == OUTPUT_NAME) {
+                json_array_foreach ((json_t *)items, i, pod)
+                        printf("%s/%s\n", text_in(pod, "metadata", "namespace"),
+                               text_in(pod, "metadata", "name"));
+                return EXIT_OK;
+        }
+        if (!json_array_size(items)) {
+                fprintf(stderr, "No pods on this node.\n");
+                return EXIT_OK;
+        }
+        t = table_new(in->format == OUTPUT_WIDE ? wide : narrow, !in->no_headers);
+        if (!t)
+                return EXIT_FAILED;
+        json_array_foreach ((json_t *)items, i, pod)
+                if (add_row(t, in, pod) < 0)
+                        break;
+        table_print(t);
+        table_free(t);
+        return EXIT_OK;
+}
+
+/* ---- one pod ---- */
+
+static bool word_means(const char *word, const json_t *pod, bool exact)
+{
+        const char *namespace = text_in(pod, "metadata", "namespace"),
+                   *name = text_in(pod, "metadata", "name");
+        _cleanup_free_ char *full = text_printf("%s/%s", namespace, name);
+
+        if (!full)
+                return false;
+        if (exact)
+                return streq(word, full) || streq(word, name);
+        return startswith(full, word) || startswith(name, word);
+}
+
+json_t *find_pod(struct invocation *in, const char *word, struct err *err)
+{
+        json_auto_t *list = NULL;
+        const json_t *pod;
+        json_t *found = NULL;
+        size_t i, n = 0;
+
+        if (get_pods(in, &list, err) < 0)
+                return NULL;
+        for (int exact = 1; exact >= 0 && n == 0; exact--)
+                json_array_foreach (json_object_get(list, "items"), i, pod)
+                        if (word_means(word, pod, exact)) {
+                                found = (json_t *)pod;
+                                n++;
+                        }
+        if (n == 1)
+                return json_incref(found);
+        if (n)
+                err_set(err, -ENOTUNIQ, "'%s' means %zu pods of this node: write more of the name",
+                        word, n);
+        else
+                err_set(err, -ENOENT, "no pod '%s' on this node", word);
+        return NULL;
+}
+
+static void print_state(const char *label, const json_t *state)
+{
+        const json_t *running = json_object_get(state, "running"),
+                     *waiting = json_object_get(state, "waiting");
+        const json_t *terminated = json_object_get(state, "terminated");
+
+        if (running)
+                printf("    %-14s Running since %s\n", label, json_text_at(running, "startedAt"));
+        if (waiting)
+                printf("    %-14s Waiting: %s%s%s\n", label, json_text_at(waiting, "reason"),
+                       json_text_at(waiting, "message") ? ": " : "",
+                       json_text_at(waiting, "message") ? json_text_at(waiting, "message") : "");
+        if (terminated)
+                printf("    %-14s Terminated: %s, exit code %lld, %s to %s%s%s\n", label,
+                       json_text_at(terminated, "reason") ? json_text_at(terminated, "reason")
+                                                          : "?",
+                       (long long)json_integer_value(json_object_get(terminated, "exitCode")),
+                       json_text_at(terminated, "startedAt") ? json_text_at(terminated, "startedAt")
+                                                             : "?",
+                       json_text_at(terminated, "finishedAt")
+                               ? json_text_at(terminated, "finishedAt")
+                               : "?",
+                       json_text_at(terminated, "message") ? "\n                   " : "",
+                       json_text_at(terminated, "message") ? json_text_at(terminated, "message")
+                                                           : "");
+}
+
+static void print_containers(const char *title, const json_t *list)
+{
+        const json_t *c;
+        size_t i;
+
+        if (json_array_size(list))
+                printf("%s:\n", title);
+        json_array_foreach ((json_t *)list, i, c) {
+                const char *id = json_text_at(c, "containerID");
+
+                printf("  %s\n", json_text_at(c, "name"));
+                printf("    %-14s %s\n",
+                       "Image:", json_text_at(c, "image") ? json_text_at(c, "image") : "");
+                if (id && *id)
+                        printf("    %-14s %s\n", "Container ID:", id);
+                print_state("State:", json_object_get(c, "state"));
+                print_state("Last state:", json_object_get(c, "lastState"));
+                printf("    %-14s %s\n",
+                       "Ready:", json_is_true(json_object_get(c, "ready")) ? "True" : "False");
+                printf("    %-14s %lld\n", "Restarts:",
+                       (long long)json_integer_value(json_object_get(c, "restartCount")));
+        }
+}
+
+static void print_conditions(const json_t *list)
+{
+        const json_t *c;
+        size_t i;
+
+        if (json_array_size(list))
+                printf("Conditions:\n");
+        json_array_foreach ((json_t *)list, i, c) {
+                const char *message = json_text_at(c, "message");
+
+                printf("  %-28s %-6s %s%s%s\n", json_text_at(c, "type"), json_text_at(c, "status"),
+                       json_text_at(c, "reason") ? json_text_at(c, "reason") : "",
+                       message ? ": " : "", message ? message : "");
+        }
+}
+
+static void print_timeline(const json_t *ours)
+{
+        const json_t *step;
+        size_t i;
+
+        printf("Steps:\n");
+        json_array_foreach (json_object_get(ours, "timeline"), i, step) {
+                const char *container = json_text_at(step, "container");
+
+                printf("  %s  %s%s%s\n", json_text_at(step, "time"), json_text_at(step, "step"),
+                       container ? " of " : "", container ? container : "");
+        }
+        if (json_text_at(ours, "volumes"))
+                printf("Volumes:       %s\n", json_text_at(ours, "volumes"));
+}
+
+static void print_pod(const json_t *pod)
+{
+        const json_t *status = json_object_get(pod, "status");
+        char ready[16], reason[64], restarts[64];
+
+        pod_summary(pod, ready, reason, restarts, now_realtime());
+        printf("Name:          %s\n", text_in(pod, "metadata", "name"));
+        printf("Namespace:     %s\n", text_in(pod, "metadata", "namespace"));
+        printf("UID:           %s\n", text_in(pod, "metadata", "uid"));
+        printf("Status:        %s (phase %s, %s ready)\n", reason,
+               json_text_at(status, "phase") ? json_text_at(status, "phase") : "?", ready);
+        if (json_text_at(status, "message"))
+                printf("Message:       %s\n", json_text_at(status, "message"));
+        printf("IP:            %s\n", text_in(pod, "status", "podIP"));
+        printf("Started:       %s\n", text_in(pod, "status", "startTime"));
+        print_containers("Init containers", json_object_get(status, "initContainerStatuses"));
+        print_containers("Containers", json_object_get(status, "containerStatuses"));
+        print_containers("Ephemeral containers",
+                         json_object_get(status, "ephemeralContainerStatuses"));
+        print_conditions(json_object_get(status, "conditions"));
+        print_timeline(json_object_get(pod, "skiff"));
+}
+
+int verb_pod(struct invocation *in, struct err *err)
+{
+        json_auto_t *listed = find_pod(in, in->words[0], err), *pod = NULL;
+        _cleanup_free_ char *path = NULL;
+
+        if (!listed)
+                return EXIT_FAILED;
+        path = text_printf("/v1/pods/%s/%s", text_in(listed, "metadata", "namespace"),
+                           text_in(listed, "metadata", "name"));
+        if (!path || client_call(in->client, "GET", path, NULL, &pod, err) < 0)
+                return EXIT_FAILED;
+        if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
+                return output_tree(in->format, pod) < 0 ? EXIT_FAILED : EXIT_OK;
+        print_pod(pod);
+        return EXIT_OK;
+}

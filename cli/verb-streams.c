@@ -1,0 +1,160 @@
+/*
+ * logs and exec: what comes as a stream.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/usec.h"
+#include "cli/verbs.h"
+
+static char *pod_path(struct invocation *in, const char *what, struct err *err)
+{
+        json_auto_t *pod = find_pod(in, in->words[0], err);
+        const char *namespace = json_string_value(json_path(pod, "metadata", "namespace", NULL));
+        const char *name = json_string_value(json_path(pod, "metadata", "name", NULL));
+
+        return pod ? text_printf("/v1/pods/%s/%s/%s", namespace, name, what) : NULL;
+}
+
+static int on_log(const void *data, size_t n, _unused_ void *userdata)
+{
+        return fs_write_all(STDOUT_FILENO, data, n);
+}
+
+static int add_query(struct strbuf *b, const char *key, const char *value)
+{
+        _cleanup_free_ char *escaped = client_escape(value);
+
+        if (!escaped)
+                return -ENOMEM;
+        strbuf_addf(b, "%s%s=%s", strchr(b->data, '?') ? "&" : "?", key, escaped);
+        return 0;
+}
+
+int verb_logs(struct invocation *in, struct err *err)
+{
+        _cleanup_free_ char *base = pod_path(in, "log", err);
+        _cleanup_strbuf_ struct strbuf path = { 0 };
+        const char *container = in->n_words > 1 ? in->words[1] : in->container;
+        usec_t since;
+
+        if (!base)
+                return EXIT_FAILED;
+        strbuf_add(&path, base);
+        if (container)
+                add_query(&path, "container", container);
+        if (in->follow)
+                add_query(&path, "follow", "true");
+        if (in->previous)
+                add_query(&path, "previous", "true");
+        if (in->timestamps)
+                add_query(&path, "timestamps", "true");
+        if (in->tail)
+                add_query(&path, "tailLines", in->tail);
+        if (in->since) {
+                char seconds[24];
+
+                if (duration_parse(in->since, &since) < 0) {
+                        err_set(err, -EINVAL, "--since: '%s': expected a duration such as 5m",
+                                in->since);
+                        return EXIT_USAGE;
+                }
+                snprintf(seconds, sizeof seconds, "%llu",
+                         (unsigned long long)((since + USEC_PER_SEC - 1) / USEC_PER_SEC));
+                add_query(&path, "sinceSeconds", seconds);
+        }
+        if (path.failed) {
+                err_sys(err, -ENOMEM, "ask for logs");
+                return EXIT_FAILED;
+        }
+        return client_stream(in->client, "GET", path.data, NULL, on_log, NULL, err) < 0
+                       ? EXIT_FAILED
+                       : EXIT_OK;
+}
+
+/* ---- exec ---- */
+
+struct frames {
+        uint8_t header[8];
+        size_t have;   /* bytes of the header */
+        uint32_t left; /* bytes of the body still to come */
+        char exit_text[64];
+        size_t exit_len;
+        int exit_code;
+};
+
+static int take_body(struct frames *f, const uint8_t *data, size_t n)
+{
+        switch (f->header[0]) {
+        case 1:
+                return fs_write_all(STDOUT_FILENO, data, n);
+        case 2:
+                return fs_write_all(STDERR_FILENO, data, n);
+        case 3:
+                if (f->exit_len + n < sizeof f->exit_text) {
+                        memcpy(f->exit_text + f->exit_len, data, n);
+                        f->exit_len += n;
+                }
+                return 0;
+        default:
+                return -EBADMSG;
+        }
+}
+
+static int on_frames(const void *data, size_t n, void *userdata)
+{
+        struct frames *f = userdata;
+        const uint8_t *p = data;
+
+        while (n > 0) {
+                size_t k;
+                int r;
+
+                if (f->have < sizeof f->header) {
+                        k = MIN(n, sizeof f->header - f->have);
+                        memcpy(f->header + f->have, p, k);
+                        f->have += k;
+                        if (f->have == sizeof f->header) {
+                                memcpy(&f->left, f->header + 4, sizeof f->left);
+                                f->left = ntohl(f->left);
+                        }
+                } else {
+                        k = MIN(n, f->left);
+                        r = take_body(f, p, k);
+                        if (r < 0)
+                                return r;
+                        f->left -= (uint32_t)k;
+                }
+                if (f->have == sizeof f->header && f->left == 0)
+                        f->have = 0;
+                p += k;
+                n -= k;
+        }
+        return 0;
+}
+
+int verb_exec(struct invocation *in, struct err *err)
+{
+        _cleanup_free_ char *path = pod_path(in, "exec", err);
+        struct frames f = { .exit_code = -1 };
+        json_auto_t *command = json_array(), *body = NULL, *exit = NULL;
+
+        if (!path)
+                return EXIT_FAILED;
+        for (size_t i = 1; i < in->n_words; i++)
+                json_array_append_new(command, json_string(in->words[i]));
+        body = json_pack("{s:O}", "command", command);
+        json_set_text(body, "container", in->container);
+        if (client_stream(in->client, "POST", path, body, on_frames, &f, err) < 0)
+                return EXIT_FAILED;
+        if (json_parse(f.exit_text, f.exit_len, false, &exit, NULL) < 0) {
+                err_set(err, -EPIPE, "the connection to skiffd ended before the command did");
+                return EXIT_FAILED;
+        }
+        return (int)json_integer_value(json_object_get(exit, "exitCode"));
+}
