@@ -1,0 +1,120 @@
+#include "kubelet/server-route.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/text.h"
+
+/* Is @path @prefix itself, or below it? @prefix: without a '/' at its end. */
+static bool is_below(const char *path, const char *prefix)
+{
+        const char *rest = startswith(path, prefix);
+
+        return rest && (*rest == '\0' || *rest == '/');
+}
+
+static const char *verb_of(const char *method)
+{
+        static const struct {
+                const char *method, *verb;
+        } verbs[] = {
+                { "GET", "get" },     { "POST", "create" },   { "PUT", "update" },
+                { "PATCH", "patch" }, { "DELETE", "delete" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+                if (streq(verbs[i].method, method))
+                        return verbs[i].verb;
+        return "";
+}
+
+/* What runs something in a container is a create, whatever the method: a WebSocket is a GET. */
+static bool runs_something(const char *path)
+{
+        return is_below(path, "/exec") || is_below(path, "/attach") || is_below(path, "/run") ||
+               is_below(path, "/portForward");
+}
+
+static void fill_access(const char *method, const char *path, struct server_request *r)
+{
+        static const struct {
+                const char *prefix, *subresources[2];
+        } table[] = {
+                /* clang-format off */
+                { "/pods",        { "pods", "proxy" } },
+                { "/runningpods", { "pods", "proxy" } },
+                { "/healthz",     { "healthz", "proxy" } },
+                { "/configz",     { "configz", "proxy" } },
+                { "/stats",       { "stats" } },
+                { "/metrics",     { "metrics" } },
+                { "/logs",        { "log" } },
+                { "/checkpoint",  { "checkpoint" } },
+                { "/statusz",     { "statusz" } },
+                { "/flagz",       { "configz" } },
+        }; /* clang-format on */
+
+        r->verb = runs_something(path) ? "create" : verb_of(method);
+        r->subresources[0] = "proxy";
+        for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+                if (!is_below(path, table[i].prefix))
+                        continue;
+                r->subresources[0] = table[i].subresources[0];
+                r->subresources[1] = table[i].subresources[1];
+        }
+}
+
+/* Splits what follows the first segment. Returns the number of parts, at most @max + 1. */
+static size_t split_rest(char *text, const char **parts, size_t max)
+{
+        size_t n = 0;
+        char *next = strchr(text + 1, '/');
+
+        while (next && next[1]) { /* a '/' at the end is nothing */
+                char *part = next + 1;
+
+                *next = '\0';
+                next = strchr(part, '/');
+                if (n < max)
+                        parts[n] = part;
+                if (n++ == max)
+                        break;
+        }
+        if (next)
+                *next = '\0';
+        return n;
+}
+
+static enum server_route route_of(const struct server_request *r, const char *first, size_t n)
+{
+        if (streq(first, "/healthz"))
+                return n <= 1 ? ROUTE_HEALTHZ : ROUTE_NONE;
+        if (streq(first, "/pods"))
+                return n == 0 ? ROUTE_PODS : ROUTE_UNKNOWN;
+        if (streq(first, "/containerLogs"))
+                return n == ARRAY_SIZE(r->names) ? ROUTE_CONTAINER_LOGS : ROUTE_UNKNOWN;
+        return ROUTE_NONE;
+}
+
+int server_request_parse(const char *method, const char *path, struct server_request *ret)
+{
+        struct server_request r = { 0 };
+        size_t n;
+
+        fill_access(method, path, &r);
+        r.text = strdup(path);
+        if (!r.text)
+                return -ENOMEM;
+        n = split_rest(r.text, r.names, ARRAY_SIZE(r.names));
+        r.route = route_of(&r, r.text, n);
+        /* Go's own mux, which has /healthz, does not look at the method. */
+        r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET");
+        r.is_debug = r.route == ROUTE_CONTAINER_LOGS;
+        *ret = r;
+        return 0;
+}
+
+void server_request_done(struct server_request *r)
+{
+        free(r->text);
+        *r = (struct server_request){ 0 };
+}

@@ -1,0 +1,28 @@
+/*
+ * What a request to :10250 asks for: which handler, and what somebody must be allowed to do for it.
+ * Pure. Source: node.md 4.2 and 4.3; security.md INV-35, INV-36.
+ */
+#pragma once
+#include "base/cleanup.h"
+
+enum server_route {
+        ROUTE_NONE,    /* 404 as for a path nobody registered */
+        ROUTE_UNKNOWN, /* 404 below a path that exists */
+        ROUTE_HEALTHZ,
+        ROUTE_PODS,
+        ROUTE_CONTAINER_LOGS,
+};
+
+struct server_request {
+        enum server_route route;
+        const char *verb;            /* of the access asked for; "" for an unknown method */
+        const char *subresources[3]; /* tried in this order, NULL-terminated; one yes is enough */
+        bool is_method_ok;           /* false: 405 */
+        bool is_debug;               /* 405 unless enableDebuggingHandlers */
+        char *text;                  /* owned; what the names below point into */
+        const char *names[3];        /* namespace, pod, container; or { check } of healthz */
+};
+
+/* @path: decoded and normal, as from http_exchange_path(). 0 or -ENOMEM. */
+int server_request_parse(const char *method, const char *path, struct server_request *ret);
+void server_request_done(struct server_request *r);

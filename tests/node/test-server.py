@@ -1,0 +1,454 @@
+#!/usr/bin/env python3
+"""kubelet/server against a fake API server that answers reviews: who gets in, what is refused, and
+container logs as kubectl asks for them. Argument: the program server-daemon."""
+import http.server, json, os, resource, shutil, signal, socket, ssl, subprocess, sys, tempfile, threading, time, unittest
+
+DAEMON = sys.argv.pop(1)
+with open(DAEMON, "rb") as program:
+    SANITIZED = b"__asan_init" in program.read()
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class FakeApi:
+    """Answers TokenReview and SubjectAccessReview; @tokens and @allowed are the policy."""
+
+    def __init__(self):
+        self.tokens, self.allowed, self.asked, self.mode, self.delay = {}, set(), [], "ok", 0
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                fake.asked.append(body)
+                if fake.delay:
+                    time.sleep(fake.delay)
+                if fake.mode == "drop":
+                    self.close_connection = True
+                    return
+                status, answer = fake.answer(body)
+                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                try:
+                    self.wfile.write(data)
+                except OSError:
+                    pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.handle_error = lambda *args: None
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, body):
+        if self.mode == "500":
+            return 500, {"kind": "Status", "message": "boom"}
+        if self.mode == "garbage":
+            return 201, b"{ not json"
+        if self.mode == "empty":
+            return 201, {}
+        if self.mode == "both":
+            return 201, {"status": {"authenticated": True, "allowed": True, "denied": True, "user": {"username": "x"}}}
+        if self.mode == "huge":
+            return 201, {"status": {"authenticated": True, "allowed": True, "user": {"username": "x" * 10_000_000}, "pad": "y" * 10_000_000}}
+        if body["kind"] == "TokenReview":
+            user = self.tokens.get(body["spec"]["token"])
+            return 201, {"status": {"authenticated": True, "user": user} if user else {"authenticated": False, "error": "invalid bearer token"}}
+        a = body["spec"]["resourceAttributes"]
+        assert a["resource"] == "nodes" and a["name"] == "node-1" and a["version"] == "v1", a
+        who = {body["spec"]["user"], *body["spec"]["groups"]}
+        return 201, {"status": {"allowed": any((w, a["verb"], a["subresource"]) in self.allowed for w in who)}}
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Node(unittest.TestCase):
+    config = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pki = tempfile.mkdtemp()
+        for ca in ("ca", "other"):
+            openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={ca}", "-days", "2",
+                    "-keyout", f"{cls.pki}/{ca}.key", "-out", f"{cls.pki}/{ca}.crt")
+        cls.make_client("admin", "ca", "/O=system:masters/CN=admin")
+        cls.make_client("reader", "ca", "/CN=reader")
+        cls.make_client("mallory", "other", "/O=system:masters/CN=admin")
+
+    @classmethod
+    def make_client(cls, name, ca, subject):
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", subject,
+                "-keyout", f"{cls.pki}/{name}.key", "-out", f"{cls.pki}/{name}.csr")
+        with open(f"{cls.pki}/ext", "w") as f:
+            f.write("extendedKeyUsage=clientAuth\n")
+        openssl("x509", "-req", "-in", f"{cls.pki}/{name}.csr", "-CA", f"{cls.pki}/{ca}.crt", "-CAkey", f"{cls.pki}/{ca}.key", "-CAcreateserial",
+                "-days", "2", "-extfile", f"{cls.pki}/ext", "-out", f"{cls.pki}/{name}.crt")
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.pki)
+
+    def setUp(self):
+        self.api = FakeApi()
+        for verb in ("get", "create", "update", "patch", "delete"):
+            self.api.allowed |= {("system:masters", verb, s) for s in ("proxy", "stats", "metrics", "log", "checkpoint", "statusz", "configz")}
+        self.folder = tempfile.mkdtemp()
+        self.log_folder = f"{self.folder}/logs/ns_pod_uid/c"
+        os.makedirs(self.log_folder)
+        self.state = {"pods": {}, "containers": {}}
+        self.put_container("c", {"containerID": "skiff://now", "state": {"running": {}}}, "now", 0, True)
+        config = {"authentication": {"x509": {"clientCAFile": f"{self.pki}/ca.crt"}}, **self.config}
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([DAEMON, self.api.url, self.folder, json.dumps({"apiVersion": "kubelet.config.k8s.io/v1beta1",
+                                         "kind": "KubeletConfiguration", **config})], stdout=subprocess.PIPE, stderr=self.log)
+        line = self.process.stdout.readline().split()
+        if not line:
+            self.process.wait()
+            self.log.seek(0)
+            self.fail(self.log.read().decode())
+        self.port, self.healthz_port = int(line[1]), int(line[2])
+
+    def tearDown(self):
+        self.process.terminate()
+        status = self.process.wait(10)
+        self.process.stdout.close()
+        self.log.seek(0)
+        text = self.log.read().decode()
+        self.log.close()
+        self.api.close()
+        shutil.rmtree(self.folder)
+        self.assertEqual(status, 0, text[-3000:])
+
+    def put_container(self, name, status, container_id, restarts, running):
+        statuses = self.state["pods"].setdefault("ns/pod", {"phase": "Running", "containerStatuses": []})["containerStatuses"]
+        statuses[:] = [s for s in statuses if s["name"] != name] + [{"name": name, **status}]
+        self.state["containers"][container_id] = {"path": f"{self.log_folder}/{restarts}.log", "running": running}
+        self.write_state()
+
+    def write_state(self):
+        with open(f"{self.folder}/state.tmp", "w") as f:
+            json.dump(self.state, f)
+        os.rename(f"{self.folder}/state.tmp", f"{self.folder}/state.json")
+
+    def append(self, *lines, file="0.log", stream="stdout", tag="F"):
+        with open(f"{self.log_folder}/{file}", "a") as f:
+            for line in lines:
+                f.write(f"2024-05-06T07:08:09.5Z {stream} {tag} {line}\n")
+
+    def connect(self, client="admin"):
+        c = ssl.create_default_context(cafile=f"{self.folder}/pki/kubelet.crt")
+        if client:
+            c.load_cert_chain(f"{self.pki}/{client}.crt", f"{self.pki}/{client}.key")
+        s = socket.create_connection(("127.0.0.1", self.port), 10)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return c.wrap_socket(s, server_hostname="node-1")
+
+    def send(self, s, path, method="GET", token=None, headers=()):
+        lines = [f"{method} {path} HTTP/1.1", "Host: node-1:10250", *headers]
+        if token is not None:
+            lines.append(f"Authorization: Bearer {token}")
+        s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+    def read(self, s):
+        """Status and body of one answer, chunked or not."""
+        f = s.makefile("rb")
+        line = f.readline().split()
+        if not line:
+            return 0, b""
+        headers = {}
+        while (h := f.readline()) not in (b"\r\n", b""):
+            key, value = h.decode().strip().split(": ", 1)
+            headers[key.lower()] = value
+        body = b""
+        if headers.get("transfer-encoding") == "chunked":
+            while n := int(f.readline(), 16):
+                body += f.read(n)
+                f.readline()
+            f.readline()
+        else:
+            body = f.read(int(headers.get("content-length", 0)))
+        return int(line[1]), body
+
+    def ask(self, path, client="admin", **how):
+        with self.connect(client) as s:
+            self.send(s, path, **how)
+            return self.read(s)
+
+    def logs(self, query="", container="c", client="admin"):
+        return self.ask(f"/containerLogs/ns/pod/{container}{query}", client)
+
+
+class Access(Node):
+    def test_without_credentials_every_path_is_unauthorized(self):
+        for path in ("/", "/healthz", "/pods", "/containerLogs/ns/pod/c", "/exec/ns/pod/c", "/checkpoint/a/b/c", "/debug/pprof/", "/logs/", "/nothing"):
+            for method in ("GET", "POST", "OPTIONS", "TRACE"):
+                self.assertEqual(self.ask(path, None, method=method), (401, b"Unauthorized"))
+        self.assertEqual(self.ask("/pods", "mallory"), (401, b"Unauthorized"))
+        self.assertEqual(self.api.asked, [])
+
+    def test_a_client_certificate_with_rights_gets_in(self):
+        status, body = self.ask("/pods")
+        self.assertEqual((status, json.loads(body)["kind"]), (200, "PodList"))
+        self.assertEqual([a["spec"]["resourceAttributes"]["subresource"] for a in self.api.asked], ["pods", "proxy"])
+        self.assertEqual(self.api.asked[0]["spec"]["groups"], ["system:masters", "system:authenticated"])
+
+    def test_fine_grained_rights_are_enough_and_no_more_than_that(self):
+        self.api.allowed.add(("reader", "get", "pods"))
+        self.api.allowed.add(("reader", "get", "metrics"))
+        self.assertEqual(self.ask("/pods", "reader")[0], 200)
+        self.assertEqual(self.ask("/metrics", "reader")[0], 404)
+        status, body = self.ask("/containerLogs/ns/pod/c", "reader")
+        self.assertEqual((status, body), (403, b"Forbidden (user=reader, verb=get, resource=nodes, subresource(s)=[proxy])\n"))
+        self.assertEqual(self.ask("/healthz", "reader")[1], b"Forbidden (user=reader, verb=get, resource=nodes, subresource(s)=[healthz proxy])\n")
+        for path in ("/metrics/../pods", "/metrics//x", "/metrics/%2e%2e/exec", "/metrics%2f..%2fexec", "/metrics;/exec"):
+            self.assertEqual(self.ask(path, "reader")[0], 400)
+
+    def test_running_something_needs_create_whatever_the_method(self):
+        self.api.allowed.add(("reader", "get", "proxy"))
+        self.assertEqual(self.ask("/containerLogs/ns/pod/absent", "reader")[0], 404)
+        for path in ("/exec/ns/pod/c", "/attach/ns/pod/c", "/run/ns/pod/c", "/portForward/ns/pod"):
+            self.assertEqual(self.ask(path, "reader", headers=("Connection: Upgrade", "Upgrade: websocket"))[0], 403)
+
+    def test_allowed_callers_get_404_and_405_like_the_kubelets(self):
+        self.assertEqual(self.ask("/nothing"), (404, b"404 page not found\n"))
+        self.assertEqual(self.ask("/containerLogs/ns/pod"), (404, b"404: Page Not Found"))
+        self.assertEqual(self.ask("/pods", method="POST"), (405, b"405: Method Not Allowed"))
+        with self.connect() as s:
+            self.send(s, "/pods", method="HEAD", headers=("Connection: close",))
+            self.assertTrue(s.recv(1000).startswith(b"HTTP/1.1 403 "))
+
+    def test_a_token_is_reviewed_once_and_its_rights_too(self):
+        self.api.tokens["good"] = {"username": "sa", "uid": "7", "groups": ["g"], "extra": {"k": ["v"]}}
+        self.api.allowed.add(("sa", "get", "pods"))
+        for _ in range(5):
+            self.assertEqual(self.ask("/pods", None, token="good")[0], 200)
+        self.assertEqual([a["kind"] for a in self.api.asked], ["TokenReview", "SubjectAccessReview"])
+        self.assertEqual(self.api.asked[1]["spec"]["extra"], {"k": ["v"]})
+        self.assertEqual(self.api.asked[1]["spec"]["uid"], "7")
+        self.assertEqual(self.ask("/metrics", None, token="good")[0], 403)
+
+    def test_bad_tokens_are_refused_and_asked_about_once(self):
+        for _ in range(5):
+            self.assertEqual(self.ask("/pods", None, token="bad"), (401, b"Unauthorized"))
+        self.assertEqual(len(self.api.asked), 1)
+        for token in ("", "a b", "é"):
+            self.assertEqual(self.ask("/pods", None, token=token)[0], 401)
+        self.assertEqual(len(self.api.asked), 1)
+        self.assertEqual(self.ask("/pods", None, token="a", headers=("Authorization: Bearer b",))[0], 400)
+
+    def test_the_same_question_at_once_is_asked_once(self):
+        self.api.tokens["good"] = {"username": "sa"}
+        self.api.allowed.add(("sa", "get", "pods"))
+        self.api.delay = 0.3
+        connections = [self.connect(None) for _ in range(20)]
+        for s in connections:
+            self.send(s, "/pods", token="good")
+        connections.pop().close()  # gone while the question is under way
+        for s in connections:
+            self.assertEqual(self.read(s)[0], 200)
+            s.close()
+        self.assertEqual([a["kind"] for a in self.api.asked], ["TokenReview", "SubjectAccessReview"])
+
+    def test_every_failure_of_the_reviews_denies(self):
+        for mode in ("500", "garbage", "empty", "both", "huge"):
+            self.api.mode = mode
+            denied = (403,) if mode == "both" else (500, 403)
+            if mode != "huge":
+                self.assertIn(self.ask("/pods")[0], denied, mode)
+            self.assertIn(self.ask("/pods", None, token="t-" + mode)[0], (401, 403, 500), mode)
+        self.api.mode = "ok"
+        self.assertEqual(self.ask("/pods", "reader")[0], 403)
+        self.api.mode = "drop"
+        self.assertEqual(self.ask("/metrics")[0], 500)
+        self.assertEqual(self.ask("/pods", None, token="fresh")[0], 401)
+
+    def test_headers_that_claim_an_identity_are_ignored(self):
+        headers = ("X-Remote-User: admin", "X-Remote-Group: system:masters", "Impersonate-User: admin", "X-Forwarded-For: 127.0.0.1")
+        self.assertEqual(self.ask("/pods", None, headers=headers)[0], 401)
+        self.assertEqual(self.ask("/pods", "reader", headers=headers)[0], 403)
+
+    def test_distinct_requests_leave_no_memory_behind(self):
+        def dirty():
+            with open(f"/proc/{self.process.pid}/smaps_rollup") as f:
+                return next(int(line.split()[1]) for line in f if line.startswith("Private_Dirty"))
+
+        with self.connect("reader") as s:
+            for i in range(300):
+                self.send(s, f"/a{i}", method="GET", headers=(f"User-Agent: x{i}",))
+                self.read(s)
+            before = dirty()
+            for i in range(3000):
+                self.send(s, f"/b{i}?q={i}", headers=(f"User-Agent: y{i}",))
+                self.read(s)
+        if not SANITIZED:
+            self.assertLess(dirty() - before, 256)
+
+
+class Health(Node):
+    def test_healthz_says_ok_or_which_check_failed(self):
+        self.assertEqual(self.ask("/healthz"), (200, b"ok"))
+        self.assertEqual(self.ask("/healthz/ping"), (200, b"ok"))
+        self.assertEqual(self.ask("/healthz/nothing")[0], 404)
+        self.assertEqual(self.ask("/healthz?verbose"), (200, b"[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n"))
+        self.state["healthy"] = False
+        self.write_state()
+        self.assertEqual(self.ask("/healthz"), (500, b"[+]ping ok\n[+]log ok\n[-]syncloop failed: reason withheld\nhealthz check failed\n"))
+        self.assertEqual(self.ask("/healthz/syncloop")[0], 500)
+        self.assertEqual(self.ask("/healthz?exclude=syncloop"), (200, b"ok"))
+
+    def test_the_loopback_port_has_healthz_and_nothing_else(self):
+        for path, answer in (("/healthz", (200, b"ok")), ("/pods", (404, b"404 page not found\n")), ("/configz", (404, b"404 page not found\n")),
+                             ("/debug/pprof/", (404, b"404 page not found\n"))):
+            with socket.create_connection(("127.0.0.1", self.healthz_port), 10) as s:
+                self.send(s, path)
+                self.assertEqual(self.read(s), answer)
+
+
+class Logs(Node):
+    def test_the_log_is_served_whole_and_by_parts(self):
+        self.append("one", "two", "three")
+        self.append("wrong", stream="stderr")
+        self.assertEqual(self.logs(), (200, b"one\ntwo\nthree\nwrong\n"))
+        self.assertEqual(self.logs("?tailLines=2"), (200, b"three\nwrong\n"))
+        self.assertEqual(self.logs("?tailLines=0"), (200, b""))
+        self.assertEqual(self.logs("?limitBytes=6"), (200, b"one\ntw"))
+        self.assertEqual(self.logs("?stream=Stderr"), (200, b"wrong\n"))
+        self.assertEqual(self.logs("?timestamps=true&tailLines=1"), (200, b"2024-05-06T07:08:09.500000000Z wrong\n"))
+        self.assertEqual(self.logs("?sinceSeconds=60"), (200, b""))
+        self.assertEqual(self.logs("?sinceTime=2024-05-06T07:08:09Z&tail=1"), (200, b"wrong\n"))
+
+    def test_what_kubectl_must_not_ask_is_refused(self):
+        for query in ("tailLines=-1", "limitBytes=0", "sinceSeconds=0", "sinceSeconds=1&sinceTime=2024-05-06T07:08:09Z", "stream=Stdout&tailLines=1"):
+            self.assertEqual(self.logs("?" + query)[0], 422, query)
+        for query in ("tailLines=1e9", "tailLines=9223372036854775808", "limitBytes=", "sinceTime=now", "stream=x"):
+            self.assertEqual(self.logs("?" + query)[0], 400, query)
+
+    def test_states_without_a_log_are_told_apart(self):
+        self.assertEqual(self.ask("/containerLogs/ns/nopod/c"), (404, b'pod "nopod" does not exist'))
+        self.assertEqual(self.logs(container="absent"), (404, b'container "absent" not found in pod "pod"'))
+        self.assertEqual(self.logs("?previous=true"), (400, b'previous terminated container "c" in pod "pod" not found'))
+        self.put_container("w", {"state": {"waiting": {"reason": "PodInitializing"}}}, "x", 0, False)
+        self.assertEqual(self.logs(container="w"), (400, b'container "w" in pod "pod" is waiting to start: PodInitializing'))
+
+    def test_the_previous_instance_has_its_own_log(self):
+        self.append("old")
+        self.append("new", file="1.log")
+        self.put_container("c", {"containerID": "skiff://now", "state": {"running": {}}, "lastState": {"terminated": {"containerID": "skiff://old"}}},
+                           "now", 1, True)
+        self.state["containers"]["old"] = {"path": f"{self.log_folder}/0.log", "running": False}
+        self.write_state()
+        self.assertEqual(self.logs(), (200, b"new\n"))
+        self.assertEqual(self.logs("?previous=true"), (200, b"old\n"))
+
+    def test_links_out_of_the_log_folder_are_not_followed(self):
+        os.symlink("/etc/passwd", f"{self.log_folder}/0.log")
+        self.assertEqual(self.logs()[0], 400)
+        os.unlink(f"{self.log_folder}/0.log")
+        os.rename(self.log_folder, f"{self.folder}/elsewhere")
+        os.symlink(f"{self.folder}/elsewhere", self.log_folder)
+        with open(f"{self.folder}/elsewhere/0.log", "w") as f:
+            f.write("2024-05-06T07:08:09.5Z stdout F secret\n")
+        status, body = self.logs()
+        self.assertEqual(status, 400)
+        self.assertNotIn(b"secret", body)
+
+    def test_following_ends_with_the_container(self):
+        self.append("one")
+        with self.connect() as s:
+            self.send(s, "/containerLogs/ns/pod/c?follow=true")
+            text = b""
+            while b"one\n" not in text:
+                text += s.recv(1000)
+            self.append("two")
+            while b"two\n" not in text:
+                text += s.recv(1000)
+            self.append("three")
+            self.state["containers"]["now"]["running"] = False
+            self.write_state()
+            self.process.send_signal(signal.SIGUSR1)
+            while not text.endswith(b"0\r\n\r\n"):
+                text += s.recv(1000)
+            self.assertIn(b"three\n", text)
+
+    def test_following_shows_its_head_before_the_first_line(self):
+        self.append()
+        with self.connect() as s:
+            self.send(s, "/containerLogs/ns/pod/c?follow=true")
+            self.assertIn(b"200 OK", s.recv(1000))
+
+    def test_a_slow_reader_of_a_big_log_blocks_nobody_and_costs_little(self):
+        with open(f"{self.log_folder}/0.log", "w") as f:
+            f.write(("2024-05-06T07:08:09.5Z stdout F " + "x" * 1000 + "\n") * 60000)
+        with self.connect() as slow:
+            self.send(slow, "/containerLogs/ns/pod/c")
+            slow.recv(1000)
+            time.sleep(0.2)
+            began = time.monotonic()
+            for _ in range(20):
+                self.assertEqual(self.logs("?tailLines=1")[0], 200)
+            self.assertLess(time.monotonic() - began, 3)
+            if not SANITIZED:
+                with open(f"/proc/{self.process.pid}/smaps_rollup") as f:
+                    self.assertLess(next(int(line.split()[1]) for line in f if line.startswith("Private_Dirty")), 8000)
+            got, end = 0, b""
+            while end != b"\r\n0\r\n\r\n" and (piece := slow.recv(1 << 20)):
+                got += len(piece)
+                end = (end + piece)[-7:]
+            self.assertGreater(got, 60000 * 1001)
+
+    def test_more_followers_than_allowed_are_refused_and_none_is_left(self):
+        self.append("x")
+        before = len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        context = ssl.create_default_context(cafile=f"{self.folder}/pki/kubelet.crt")
+        context.load_cert_chain(f"{self.pki}/admin.crt", f"{self.pki}/admin.key")
+        crowd = []
+        for _ in range(512):
+            s = context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 10), server_hostname="node-1")
+            self.send(s, "/containerLogs/ns/pod/c?follow=true")
+            s.recv(1000)
+            crowd.append(s)
+        self.assertEqual(self.logs()[0], 429)
+        for s in crowd:
+            s.close()
+        time.sleep(0.3)
+        self.assertEqual(self.logs()[0], 200)
+        time.sleep(0.3)
+        self.assertLessEqual(len(os.listdir(f"/proc/{self.process.pid}/fd")), before + 4)
+
+
+class Closed(Node):
+    config = {"enableDebuggingHandlers": False}
+
+    def test_logs_are_off_with_the_debugging_handlers(self):
+        self.assertEqual(self.logs(), (405, b"Debug endpoints are disabled.\n"))
+        self.assertEqual(self.ask("/pods")[0], 200)
+
+
+class Open(Node):
+    config = {"authorization": {"mode": "AlwaysAllow"}}
+
+    def test_always_allow_still_wants_to_know_who(self):
+        self.assertEqual(self.ask("/pods", "reader")[0], 200)
+        self.assertEqual(self.ask("/pods", None)[0], 401)
+        self.assertEqual(self.api.asked, [])
+
+
+if __name__ == "__main__":
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    result = unittest.main(verbosity=2, exit=False).result
+    bad = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - bad - len(result.skipped)} passed, {bad} failed")
+    sys.exit(bad > 0)

@@ -1,0 +1,105 @@
+#include "kubelet/server-route.h"
+
+#include "base/text.h"
+#include "tests/check.h"
+
+/* "get pods,proxy" */
+static char *access_of(const char *method, const char *path)
+{
+        struct server_request r;
+        char *text;
+
+        CHECK_INT(server_request_parse(method, path, &r), 0);
+        text = text_printf("%s %s%s%s", r.verb, r.subresources[0], r.subresources[1] ? "," : "",
+                           r.subresources[1] ? r.subresources[1] : "");
+        server_request_done(&r);
+        return text;
+}
+
+TEST(each_path_asks_for_its_own_access)
+{
+        static const struct {
+                const char *method, *path, *access;
+        } cases[] = {
+                { "GET", "/pods", "get pods,proxy" },
+                { "GET", "/pods/", "get pods,proxy" },
+                { "GET", "/podsx", "get proxy" },
+                { "GET", "/Pods", "get proxy" },
+                { "GET", "/runningpods/", "get pods,proxy" },
+                { "GET", "/healthz/log", "get healthz,proxy" },
+                { "GET", "/configz", "get configz,proxy" },
+                { "POST", "/stats/summary", "create stats" },
+                { "GET", "/metrics/cadvisor", "get metrics" },
+                { "GET", "/metricsx", "get proxy" },
+                { "GET", "/logs/kern.log", "get log" },
+                { "POST", "/checkpoint/a/b/c", "create checkpoint" },
+                { "GET", "/statusz", "get statusz" },
+                { "GET", "/flagz", "get configz" },
+                { "GET", "/containerLogs/a/b/c", "get proxy" },
+                { "GET", "/exec/a/b/c", "create proxy" },
+                { "GET", "/attach/a/b/c", "create proxy" },
+                { "GET", "/run/a/b/c", "create proxy" },
+                { "GET", "/portForward/a/b", "create proxy" },
+                { "POST", "/exec/a/b/c", "create proxy" },
+                { "PUT", "/", "update proxy" },
+                { "PATCH", "/", "patch proxy" },
+                { "DELETE", "/", "delete proxy" },
+                { "HEAD", "/pods", " pods,proxy" },
+                { "TRACE", "/", " proxy" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *access = access_of(cases[i].method, cases[i].path);
+
+                if (!streq(access, cases[i].access))
+                        fail_msg("%s %s: %s", cases[i].method, cases[i].path, access);
+        }
+}
+
+TEST(paths_find_their_handlers)
+{
+        static const struct {
+                const char *path;
+                enum server_route route;
+        } cases[] = {
+                { "/", ROUTE_NONE },
+                { "/pods", ROUTE_PODS },
+                { "/pods/", ROUTE_PODS },
+                { "/pods/x", ROUTE_UNKNOWN },
+                { "/healthz", ROUTE_HEALTHZ },
+                { "/healthz/ping", ROUTE_HEALTHZ },
+                { "/healthz/ping/x", ROUTE_NONE },
+                { "/healthzx", ROUTE_NONE },
+                { "/containerLogs", ROUTE_UNKNOWN },
+                { "/containerLogs/a/b", ROUTE_UNKNOWN },
+                { "/containerLogs/a/b/c", ROUTE_CONTAINER_LOGS },
+                { "/containerLogs/a/b/c/", ROUTE_CONTAINER_LOGS },
+                { "/containerLogs/a/b/c/d", ROUTE_UNKNOWN },
+                { "/containerLogs/a/b/c/d/e/f", ROUTE_UNKNOWN },
+                { "/metrics", ROUTE_NONE },
+                { "/configz", ROUTE_NONE },
+                { "/exec/a/b/c", ROUTE_NONE },
+                { "/debug/pprof/", ROUTE_NONE },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct server_request r;
+
+                CHECK_INT(server_request_parse("GET", cases[i].path, &r), 0);
+                if (r.route != cases[i].route)
+                        fail_msg("%s: %d", cases[i].path, r.route);
+                server_request_done(&r);
+        }
+}
+
+TEST(names_are_taken_from_the_path)
+{
+        struct server_request r;
+
+        CHECK_INT(server_request_parse("POST", "/containerLogs/ns/pod/c/", &r), 0);
+        CHECK_STR(r.names[0], "ns");
+        CHECK_STR(r.names[1], "pod");
+        CHECK_STR(r.names[2], "c");
+        CHECK(r.is_debug && !r.is_method_ok);
+        server_request_done(&r);
+}
