@@ -435,7 +435,7 @@ def run_one(cluster, function, seconds):
 
 
 def main(folder, patterns=(), at_once=6):
-    """Runs what is registered (and matches); prints the closing count; the exit status."""
+    """Runs what is registered (and matches); how many passed and failed."""
     cluster = Cluster(folder)
     wanted = [entry for entry in registered if (cluster.is_skiff or not entry[2]) and
               (not patterns or any(fnmatch.fnmatch(f"{entry[0].__module__}.{entry[0].__name__}", f"*{p}*") for p in patterns))]
@@ -445,8 +445,13 @@ def main(folder, patterns=(), at_once=6):
         results += [done.result() for done in running]
     results += [run_one(cluster, function, seconds) for function, alone, _, seconds in wanted if alone]
     wait_namespaces_gone(cluster)
-    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-    return 0 if all(results) else 1
+    return sum(results), len(results) - sum(results)
+
+
+def closing_line(passed, failed):
+    """The last line of a run; its exit status."""
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
 
 
 def wait_namespaces_gone(cluster):
@@ -466,4 +471,4 @@ def script():
     """At the end of each test file: run its tests against DIR."""
     if len(sys.argv) < 2:
         sys.exit(f"usage: {sys.argv[0]} DIR [PATTERN ...]")
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(closing_line(*main(sys.argv[1], sys.argv[2:])))
