@@ -395,8 +395,8 @@ const char *json_real_format(double v, char buf[static JSON_REAL_TEXT_MAX])
         for (unsigned precision = 15; real && precision <= 17; precision++) {
                 size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(precision);
                 size_t n = json_dumpb(real, buf, JSON_REAL_TEXT_MAX - 1, flags);
-                json_auto_t *back = json_loadb(buf, MIN(n, JSON_REAL_TEXT_MAX - 1),
-                                               JSON_DECODE_ANY, NULL);
+                json_auto_t *back = json_loadb(buf, MIN(n, JSON_REAL_TEXT_MAX - 1), JSON_DECODE_ANY,
+                                               NULL);
 
                 buf[MIN(n, JSON_REAL_TEXT_MAX - 1)] = '\0';
                 if (back && json_real_value(back) == v)
