@@ -43,6 +43,8 @@ struct container_input {
         size_t n_services;
         const char *pod_ip, *pod_ips, *host_ip, *host_ips; /* lists joined by ','; "" when none */
         const char *node_name;
+        const char *hostname; /* of the pod: $HOSTNAME; NULL: not set */
+        pid_t target_pid;     /* first process of an ephemeral container's target; 0: none */
         struct node_allocatable allocatable;
         uint64_t node_memory_bytes;            /* capacity, for oom_score_adj */
         const struct oci_device *host_devices; /* for privileged */
@@ -50,6 +52,7 @@ struct container_input {
         uint32_t possible_cpus; /* for the masked thermal_throttle files */
         bool cpu_quota, seccomp_default, single_process_oom_kill;
         usec_t cpu_period_usec;
+        int64_t pod_pids_limit; /* <= 0: none; of pod cgroups */
 };
 
 struct container_output {

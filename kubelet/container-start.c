@@ -348,6 +348,7 @@ static int create(struct container_start *s, const struct image_info *image, str
         _cleanup_free_ const struct service_info **services = NULL;
         _cleanup_free_ uint32_t *groups = NULL, *user_groups = NULL;
         _cleanup_free_ char *ips = joined_ips(s->ip4, s->ip6);
+        _cleanup_free_ char *hostname = NULL, *domain = NULL, *home = NULL;
         _cleanup_strv_ char **paths = NULL;
         struct oci_device *devices = NULL;
         struct image_user user = { 0 };
@@ -379,7 +380,12 @@ static int create(struct container_start *s, const struct image_info *image, str
         ctx->allocatable(&in.allocatable, ctx->userdata);
         r = resolve_user(s, image, &user, &groups, &in.n_image_groups, err);
         user_groups = user.groups;
+        home = user.home;
         in.image_groups = groups;
+        if (r == 0)
+                r = pod_hostname(pod, ctx->config->cluster_domain, ctx->node_name, &hostname,
+                                 &domain, err);
+        in.hostname = hostname;
         if (r == 0 && ctx->services) {
                 r = services_for(ctx->services, pod->namespace, pod->enable_service_links,
                                  &services, &in.n_services);

@@ -1,5 +1,7 @@
 #include "kubelet/etc-hosts.h"
 
+#include <string.h>
+
 #include "base/text.h"
 
 static void add_aliases(struct strbuf *b, const struct pod *pod)
@@ -17,9 +19,20 @@ static void add_aliases(struct strbuf *b, const struct pod *pod)
         }
 }
 
+/* Length of the short name: @hostname may be the whole of it already (setHostnameAsFQDN). */
+static int short_length(const char *hostname, const char *domain)
+{
+        size_t n = strlen(hostname), k = domain ? strlen(domain) : 0;
+
+        if (k > 0 && n > k + 1 && hostname[n - k - 1] == '.' && streq(hostname + n - k, domain))
+                n -= k + 1;
+        return (int)n;
+}
+
 char *pod_etc_hosts(const struct pod *pod, const char *const *ips, const char *hostname,
                     const char *domain, const char *node_hosts)
 {
+        int n = short_length(hostname, domain);
         struct strbuf b = { 0 };
 
         if (node_hosts) {
@@ -35,7 +48,7 @@ char *pod_etc_hosts(const struct pod *pod, const char *const *ips, const char *h
                                "fe00::2\tip6-allrouters\n");
                 for (; *ips; ips++) {
                         if (domain && *domain)
-                                strbuf_addf(&b, "%s\t%s.%s\t%s\n", *ips, hostname, domain,
+                                strbuf_addf(&b, "%s\t%.*s.%s\t%.*s\n", *ips, n, hostname, domain, n,
                                             hostname);
                         else
                                 strbuf_addf(&b, "%s\t%s\n", *ips, hostname);

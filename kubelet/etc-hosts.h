@@ -8,6 +8,7 @@
 /**
  * pod_etc_hosts() - the whole file
  * @ips:        of the pod, ends with NULL; not looked at with @node_hosts
+ * @hostname:   short, or with @domain behind it
  * @domain:     of @hostname; NULL or "" when it has none
  * @node_hosts: the node's own file, for hostNetwork; else NULL
  * Return: owned; NULL without memory.

@@ -57,6 +57,7 @@ static int apply_cgroup(const struct context *ctx, const struct pod *pod, const 
                         struct err *err)
 {
         struct container_input node = { .cpu_quota = ctx->config->cpu_quota,
+                                        .pod_pids_limit = ctx->config->pod_pids_limit,
                                         .cpu_period_usec = ctx->config->cpu_period_usec,
                                         .node_memory_bytes = ctx->node_memory_bytes };
         struct oci_resources resources;

@@ -255,6 +255,7 @@ struct image_user {
         uint32_t uid, gid;
         uint32_t *groups; /* owned */
         size_t n_groups;
+        char *home; /* owned; of the image's passwd; NULL: it has none for this uid */
 };
 int image_resolve_user(const struct runtime *rt, const char *image_id, const char *user,
                        struct image_user *ret, struct err *err);

@@ -29,6 +29,16 @@ TEST(a_pod_finds_itself_in_its_hosts_file)
                              "fd00::2\tweb.sub.ns.svc.cluster.local\tweb\n");
 }
 
+TEST(a_host_name_that_is_an_fqdn_already_is_not_doubled)
+{
+        _cleanup_(pod_unrefp)
+        struct pod *p = pod_of("{'containers':[{'name':'c'}]}", NULL);
+        const char *const ips[] = { "10.1.0.2", NULL };
+        _cleanup_free_ char *text = pod_etc_hosts(p, ips, "web.sub.ns", "sub.ns", NULL);
+
+        CHECK_STR(text, HEAD "10.1.0.2\tweb.sub.ns\tweb\n");
+}
+
 TEST(aliases_come_last_and_the_nodes_file_first_with_its_network)
 {
         _cleanup_(pod_unrefp)

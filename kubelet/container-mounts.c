@@ -1,0 +1,244 @@
+/*
+ * What a container finds mounted: the kernel's file systems, our files, its volumes.
+ * Source: pkg/kubelet/kubelet_pods.go (makeMounts), what containerd's CRI plugin mounts by default;
+ * pods.md 8.12, security.md 3.4.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "kubelet/container-parts.h"
+
+struct wanted {                              /* before it is known whether something lies over it */
+        char *destination;                   /* owned: clean and absolute */
+        const char *type, *source, *options; /* borrowed */
+        bool is_volume;
+        size_t depth;
+};
+
+struct mounts {
+        struct wanted *list; /* owned */
+        size_t n;
+};
+
+static void mounts_done(struct mounts *m)
+{
+        for (size_t i = 0; i < m->n; i++)
+                free(m->list[i].destination);
+        free(m->list);
+}
+
+/* "/a//b/../c/." -> "/a/c"; a relative path is one of the root. Owned. */
+static char *clean_path(const char *path)
+{
+        _cleanup_strv_ char **parts = NULL;
+        struct strbuf b = { 0 };
+        size_t n = 0;
+
+        if (strv_split(path, "/", &parts) < 0)
+                return NULL;
+        STRV_FOREACH (p, parts) {
+                if (streq(*p, "."))
+                        continue;
+                if (!streq(*p, "..")) {
+                        char *keep = parts[n];
+
+                        parts[n++] = *p;
+                        *(char **)p = keep;
+                } else if (n > 0) {
+                        n--;
+                }
+        }
+        for (size_t i = 0; i < n; i++)
+                strbuf_addf(&b, "/%s", parts[i]);
+        if (n == 0)
+                strbuf_add(&b, "/");
+        return strbuf_take(&b);
+}
+
+static size_t depth_of(const char *path)
+{
+        size_t depth = 0;
+
+        for (const char *p = path; *p; p++)
+                depth += *p == '/' && p[1] != '\0';
+        return depth;
+}
+
+static int want(struct mounts *m, const char *destination, const char *type, const char *source,
+                const char *options, bool is_volume)
+{
+        struct wanted w = { clean_path(destination), type, source, options, is_volume, 0 };
+        struct wanted *grown = realloc(m->list, (m->n + 1) * sizeof *grown);
+
+        if (grown)
+                m->list = grown;
+        if (!grown || !w.destination) {
+                free(w.destination);
+                return -ENOMEM;
+        }
+        w.depth = depth_of(w.destination);
+        m->list[m->n++] = w;
+        return 0;
+}
+
+/* ---- the kernel's ---- */
+static int want_defaults(struct mounts *m, bool privileged)
+{
+        const struct wanted defaults[] = {
+                { (char *)"/proc", "proc", "proc", "nosuid,noexec,nodev", false, 0 },
+                { (char *)"/dev", "tmpfs", "tmpfs",
+                  "nosuid,noexec,strictatime,mode=755,size=65536k", false, 0 },
+                { (char *)"/dev/pts", "devpts", "devpts",
+                  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5", false, 0 },
+                { (char *)"/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev", false, 0 },
+                { (char *)"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev", false, 0 },
+                { (char *)"/sys", "sysfs", "sysfs",
+                  privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro", false, 0 },
+                { (char *)"/sys/fs/cgroup", "cgroup", "cgroup",
+                  privileged ? "nosuid,noexec,nodev,relatime" : "nosuid,noexec,nodev,relatime,ro",
+                  false, 0 },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(defaults); i++) {
+                const struct wanted *d = &defaults[i];
+
+                if (want(m, d->destination, d->type, d->source, d->options, false) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+/* ---- ours ---- */
+static int want_files(struct mounts *m, const struct container_input *in)
+{
+        const char *const files[][2] = {
+                { "/etc/hosts", in->hosts_file },
+                { "/etc/resolv.conf", in->resolv_conf_file },
+                { "/etc/hostname", in->hostname_file },
+                { in->container->termination_message_path, in->termination_log_file },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                if (files[i][1] &&
+                    want(m, files[i][0], "bind", files[i][1], "rbind,rprivate,rw", false) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+/* ---- volumes ---- */
+static int check_recursive(const struct pod_mount *m, struct err *err)
+{
+        static const char *const names[] = { "None", "HostToContainer", "Bidirectional" };
+
+        if (m->recursive_read_only == POD_RRO_DISABLED)
+                return 0;
+        if (!m->read_only)
+                return err_set_kind(err, -EINVAL, ERR_CONTAINER_CONFIG,
+                                    "failed to resolve recursive read-only mode: volume \"%s\" "
+                                    "requested recursive read-only mode, but it is not read-only",
+                                    m->name);
+        if (m->propagation != POD_PROPAGATION_NONE)
+                return err_set_kind(err, -EINVAL, ERR_CONTAINER_CONFIG,
+                                    "failed to resolve recursive read-only mode: volume \"%s\" "
+                                    "requested recursive read-only mode, but it is not compatible "
+                                    "with propagation \"%s\"",
+                                    m->name, names[m->propagation]);
+        return 0;
+}
+
+static const char *options_of(const struct container_mount_input *v)
+{
+        static const char *const options[3][3][2] = {
+                /* [propagation][rw, ro, rro][create a missing source] */
+                { { "rbind,rprivate,rw", "rbind,rprivate,rw,x-skiff.create-source" },
+                  { "rbind,rprivate,ro", "rbind,rprivate,ro,x-skiff.create-source" },
+                  { "rbind,rprivate,rro", "rbind,rprivate,rro,x-skiff.create-source" } },
+                { { "rbind,rslave,rw", "rbind,rslave,rw,x-skiff.create-source" },
+                  { "rbind,rslave,ro", "rbind,rslave,ro,x-skiff.create-source" },
+                  { "rbind,rslave,ro", "rbind,rslave,ro,x-skiff.create-source" } },
+                { { "rbind,rshared,rw", "rbind,rshared,rw,x-skiff.create-source" },
+                  { "rbind,rshared,ro", "rbind,rshared,ro,x-skiff.create-source" },
+                  { "rbind,rshared,ro", "rbind,rshared,ro,x-skiff.create-source" } },
+        };
+        const struct pod_mount *m = v->mount;
+        int mode = m->recursive_read_only != POD_RRO_DISABLED ? 2
+                   : m->read_only || v->read_only             ? 1
+                                                              : 0;
+
+        return options[m->propagation][mode][v->create_missing];
+}
+
+static int want_volumes(struct mounts *m, const struct container_input *in, struct err *err)
+{
+        for (size_t i = 0; i < in->n_mounts; i++) {
+                const struct container_mount_input *v = &in->mounts[i];
+                int r = check_recursive(v->mount, err);
+
+                if (r < 0)
+                        return r;
+                if (!v->host_path)
+                        return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
+                                            "cannot find volume \"%s\" to mount into container "
+                                            "\"%s\"",
+                                            v->mount->name, in->container->name);
+                if (want(m, v->mount->path, "bind", v->host_path, options_of(v), true) < 0)
+                        return err_sys(err, -ENOMEM, "prepare mounts");
+        }
+        return 0;
+}
+
+/* ---- what lies over what ---- */
+/* A volume takes the place of what we would have mounted there; one on /dev takes all of it. */
+static bool is_covered(const struct mounts *m, const struct wanted *w)
+{
+        if (w->is_volume)
+                return false;
+        for (size_t i = 0; i < m->n; i++) {
+                const struct wanted *v = &m->list[i];
+
+                if (!v->is_volume)
+                        continue;
+                if (streq(v->destination, w->destination) ||
+                    (streq(v->destination, "/dev") && startswith(w->destination, "/dev/")))
+                        return true;
+        }
+        return false;
+}
+
+/* Parents before children; else the order they came in. */
+static int add_sorted(const struct mounts *m, struct oci_spec *spec)
+{
+        size_t deepest = 0;
+
+        for (size_t i = 0; i < m->n; i++)
+                deepest = MAX(deepest, m->list[i].depth);
+        for (size_t depth = 0; depth <= deepest; depth++)
+                for (size_t i = 0; i < m->n; i++) {
+                        const struct wanted *w = &m->list[i];
+
+                        if (w->depth != depth || is_covered(m, w))
+                                continue;
+                        if (oci_spec_add_mount(spec, w->destination, w->type, w->source,
+                                               w->options) < 0)
+                                return -ENOMEM;
+                }
+        return 0;
+}
+
+int container_add_mounts(const struct container_input *in, struct oci_spec *spec, struct err *err)
+{
+        _cleanup_(mounts_done)
+        struct mounts m = { 0 };
+        int r = want_defaults(&m, container_is_privileged(in->container));
+
+        if (r == 0)
+                r = want_files(&m, in);
+        if (r < 0)
+                return err_sys(err, r, "prepare mounts");
+        r = want_volumes(&m, in, err);
+        if (r < 0)
+                return r;
+        r = add_sorted(&m, spec);
+        return r < 0 ? err_sys(err, r, "prepare mounts") : 0;
+}
