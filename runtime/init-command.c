@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,18 +49,18 @@ static int check_executable(const char *path)
 }
 
 /* As execvp(3): a command that is there but may not be run is better news than none at all. */
-static int search(const char *name, const char *path, char found[static PATH_MAX])
+static int search(const char *name, const char *path, char found[static COMMAND_PATH_MAX])
 {
         int answer = -ENOENT;
 
         for (const char *next = path; next; path = next) {
                 size_t n;
-                struct line l = { .data = found, .size = PATH_MAX };
+                struct line l = { .data = found, .size = COMMAND_PATH_MAX };
                 int r;
 
                 next = strchr(path, ':');
                 n = next ? (size_t)(next++ - path) : strlen(path);
-                if (n + strlen(name) + 2 > PATH_MAX)
+                if (n + strlen(name) + 2 > COMMAND_PATH_MAX)
                         continue;
                 line_add_n(&l, n ? path : ".", n ? n : 1);
                 line_add(&l, "/");
@@ -77,25 +76,16 @@ static int search(const char *name, const char *path, char found[static PATH_MAX
 
 int init_find_command(struct init *i, struct init_command *ret)
 {
-        static char found[PATH_MAX];
-        struct init_command c = {
-                .argv = vector_of(init_plan_of(i, PLAN_ARG), PLAN_ARG),
-                .envp = vector_of(init_plan_of(i, PLAN_ENV), PLAN_ENV),
-        };
-        int r = 0;
-
         init_at(i, STEP_FIND_COMMAND, LAUNCH_NO_RECORD);
-        if (!c.argv || !c.envp)
+        ret->argv = vector_of(init_plan_of(i, PLAN_ARG), PLAN_ARG);
+        ret->envp = vector_of(init_plan_of(i, PLAN_ENV), PLAN_ENV);
+        if (!ret->argv || !ret->envp)
                 return -ENOMEM;
-        c.path = c.argv[0];
-        if (!*c.path)
+        ret->path = ret->argv[0];
+        if (!*ret->path)
                 return -ENOENT;
-        if (!strchr(c.path, '/')) {
-                r = search(c.path, search_path(c.envp), found);
-                c.path = found;
-        }
-        if (r < 0)
-                return r;
-        *ret = c;
-        return 0;
+        if (strchr(ret->path, '/'))
+                return 0;
+        ret->path = ret->found;
+        return search(ret->argv[0], search_path(ret->envp), ret->found);
 }

@@ -111,9 +111,16 @@ static void remove_volatile_mark(const char *upper_dir)
 {
         char buf[PATH_MAX];
         struct line path = LINE(buf);
+        size_t folder;
 
         line_add(&path, upper_dir);
-        line_add(&path, "/work/work/incompat/volatile");
+        line_add(&path, "/work");
+        line_add(&path, "/work");
+        line_add(&path, "/incompat/volatile");
+        folder = path.len;
+        line_add(&path, "/dirty");
+        unlinkat(AT_FDCWD, buf, 0);
+        buf[folder] = '\0';
         unlinkat(AT_FDCWD, buf, AT_REMOVEDIR);
 }
 

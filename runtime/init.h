@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "runtime/launch.h"
 
-enum { INIT_CHANNEL_FD = 3 };
+enum { INIT_CHANNEL_FD = 3, COMMAND_PATH_MAX = 4096 };
 
 struct init_mount { /* one PLAN_MOUNT on its way from source to target */
         unsigned record;
@@ -104,7 +104,8 @@ int init_load_seccomp(struct init *i);
 int init_install_seccomp(struct init *i);
 /* init-command.c: which program. */
 struct init_command {
-        const char *path;
+        const char *path; /* argv[0], or .found */
         char **argv, **envp;
+        char found[COMMAND_PATH_MAX];
 };
 int init_find_command(struct init *i, struct init_command *ret);

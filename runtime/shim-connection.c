@@ -127,7 +127,7 @@ static int flush(struct connection *c)
 
 static void on_connection(struct source *source, uint32_t events)
 {
-        static char text[SHIM_TEXT_MAX + 1];
+        char text[SHIM_TEXT_MAX + 1]; /* no request has any */
         struct connection *c = CONTAINER_OF(source, struct connection, source);
         struct shim_message m;
         int fds[SHIM_MAX_FDS], r;

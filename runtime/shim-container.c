@@ -121,9 +121,14 @@ static int kill_cgroup(const struct container *c)
         return fd < 0 || write(fd, "1", 1) < 0 ? -errno : 0;
 }
 
+/*
+ * Before execve there is but the one process, and its cgroup is left alone: since Linux 6.14 a
+ * clone into a cgroup that was ever killed dies at birth, which a second create would meet.
+ */
 static void kill_now(const struct container *c)
 {
-        kill_cgroup(c);
+        if (c->phase == CONTAINER_RUNNING)
+                kill_cgroup(c);
         if (c->launch.pidfd >= 0)
                 sys_pidfd_send_signal(c->launch.pidfd, SIGKILL);
 }
@@ -287,7 +292,7 @@ static void reap(struct container *c)
 
         if (waitid(P_PIDFD, (id_t)c->launch.pidfd, &info, WEXITED) < 0)
                 info = (siginfo_t){ .si_code = CLD_KILLED, .si_status = SIGKILL };
-        if (!c->own_pid) /* else the rest has died with the first of its PID namespace */
+        if (!c->own_pid && c->started_usec) /* else the rest died with its PID namespace */
                 kill_cgroup(c);
         c->exit_code = c->start_failed ? 128 : exit_code_of(info.si_code, info.si_status);
         if (create_failed) {

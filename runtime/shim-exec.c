@@ -122,7 +122,7 @@ static size_t read_some(struct exec *e)
         if (e->output_fd < 0)
                 return 0;
         do
-                n = read(e->output_fd, shim_buffer, sizeof shim_buffer);
+                n = read(e->output_fd, shim_buffer, SHIM_BUFFER_SIZE);
         while (n < 0 && errno == EINTR);
         if (n > 0) {
                 keep(e, shim_buffer, (size_t)n);

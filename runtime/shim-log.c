@@ -23,12 +23,24 @@
 #include "runtime/log-lines.h"
 #include "runtime/shim.h"
 
-_Alignas(4096) char shim_buffer[SHIM_BUFFER_SIZE];
+/* Pages of its own: among the static variables it would spread them over two more. */
+char *shim_buffer;
 _Static_assert(SHIM_BUFFER_SIZE >= 2 * LOG_PIECE_MAX, "a carried line and as much again");
+
+int shim_buffer_open(void)
+{
+        void *pages = mmap(NULL, SHIM_BUFFER_SIZE, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (pages == MAP_FAILED)
+                return -errno;
+        shim_buffer = pages;
+        return 0;
+}
 
 void shim_buffer_release(void)
 {
-        madvise(shim_buffer, sizeof shim_buffer, MADV_DONTNEED);
+        madvise(shim_buffer, SHIM_BUFFER_SIZE, MADV_DONTNEED);
 }
 
 /* ---- the file ---- */
@@ -315,7 +327,7 @@ static size_t read_some(struct log_stream *s)
         if (kept > 0)
                 memcpy(shim_buffer, s->carry, kept);
         do
-                n = read(s->fd, shim_buffer + kept, sizeof shim_buffer - kept);
+                n = read(s->fd, shim_buffer + kept, SHIM_BUFFER_SIZE - kept);
         while (n < 0 && errno == EINTR);
         if (n < 0 && errno == EAGAIN)
                 return 0;

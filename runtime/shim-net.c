@@ -135,15 +135,21 @@ int net_open(void)
         return fd;
 }
 
+static void set_up(struct batch *b, int index)
+{
+        struct ifinfomsg *link = begin(b, RTM_NEWLINK, 0, sizeof *link);
+
+        if (link)
+                *link = (struct ifinfomsg){ .ifi_index = index,
+                                            .ifi_flags = IFF_UP,
+                                            .ifi_change = IFF_UP };
+}
+
 int net_up_loopback(int netlink)
 {
         struct batch b = { .len = 0 };
-        struct ifinfomsg *link = begin(&b, RTM_NEWLINK, 0, sizeof *link);
 
-        if (link)
-                *link = (struct ifinfomsg){ .ifi_index = 1,
-                                            .ifi_flags = IFF_UP,
-                                            .ifi_change = IFF_UP };
+        set_up(&b, 1);
         return transact(netlink, &b);
 }
 
@@ -159,7 +165,9 @@ static void add_end(struct batch *b, const char *name, const uint8_t mac[6], uin
  * period. */
 static int make_veth(const struct plan_link *l, int ours, int host_ns)
 {
-        static const struct ifinfomsg up = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+        /* the peer cannot be up before it has its peer: the host's end follows */
+        static const struct ifinfomsg up = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP },
+                                      down = { .ifi_flags = 0 };
         struct batch b = { .len = 0 };
         struct rtattr *info, *data, *peer;
         struct ifinfomsg *link = begin(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof *link);
@@ -171,7 +179,7 @@ static int make_veth(const struct plan_link *l, int ours, int host_ns)
         info = attribute(&b, IFLA_LINKINFO, NULL, 0);
         attribute(&b, IFLA_INFO_KIND, "veth", 5);
         data = attribute(&b, IFLA_INFO_DATA, NULL, 0);
-        peer = attribute(&b, VETH_INFO_PEER, &up, sizeof up);
+        peer = attribute(&b, VETH_INFO_PEER, &down, sizeof down);
         add_end(&b, l->host_name, l->host_mac, l->mtu);
         attribute(&b, IFLA_NET_NS_FD, &fd, sizeof fd);
         close_nest(&b, peer);
@@ -282,6 +290,7 @@ static int configure_hosts(const struct plan_view *plan, int netlink)
 
         if (index < 0)
                 return index;
+        set_up(&b, index);
         PLAN_FOREACH(plan, PLAN_ADDRESS, record)
         {
                 const struct plan_address *a = record.payload;
@@ -289,7 +298,7 @@ static int configure_hosts(const struct plan_view *plan, int netlink)
                 add_neighbour(&b, index, (uint8_t)a->family, a->address, l->pod_mac);
                 add_route(&b, index, (uint8_t)a->family, a->address, NULL);
         }
-        return b.requests ? transact(netlink, &b) : 0;
+        return transact(netlink, &b);
 }
 
 int net_make_link(const struct plan_view *plan, int ours, int hosts, int host_ns, const char **why)

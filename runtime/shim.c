@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -79,10 +80,21 @@ static int msec_until(uint64_t deadline_usec, int longest)
                                                         : (int)msec;
 }
 
+/* What deep calls have used of the stack below here, once they are over. */
+static void release_stack(void)
+{
+        enum { DEEPEST = 64 << 10, PAGE = 4096 };
+        uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(PAGE - 1);
+
+        /* the page below is where the call itself happens */
+        madvise((void *)(here - PAGE - DEEPEST), DEEPEST, MADV_DONTNEED);
+}
+
 static void give_memory_back(void)
 {
         shim_buffer_release();
         malloc_trim(0);
+        release_stack();
 }
 
 /*
@@ -255,6 +267,9 @@ static int prepare_process(void)
         mallopt(M_ARENA_MAX, 1);
         mallopt(M_TOP_PAD, 0);
         mallopt(M_TRIM_THRESHOLD, 16 << 10);
+        r = shim_buffer_open();
+        if (r < 0)
+                return r;
         epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         return epoll_fd < 0 ? -errno : take_signals();
 }

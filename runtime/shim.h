@@ -149,7 +149,8 @@ void log_stream_close(struct log_stream *s);
 
 /* A buffer for reading, shared by all whose content is used up at once. */
 enum { SHIM_BUFFER_SIZE = 32768 };
-extern char shim_buffer[SHIM_BUFFER_SIZE];
+extern char *shim_buffer;
+int shim_buffer_open(void);
 /* Gives the buffer's pages back to the kernel. */
 void shim_buffer_release(void);
 

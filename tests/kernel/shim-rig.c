@@ -51,6 +51,19 @@ const char *rig_path(const char *fmt, ...)
         return buf;
 }
 
+const char *const *rig_sh(const char *script)
+{
+        static const char *argv[8][4];
+        static unsigned at;
+        const char **v = argv[at++ % 8];
+
+        v[0] = "sh";
+        v[1] = "-c";
+        v[2] = script;
+        v[3] = NULL;
+        return v;
+}
+
 void rig_write(const char *path, const char *text, mode_t mode)
 {
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
@@ -155,8 +168,19 @@ static int make_template(void)
         return fd;
 }
 
+int rig_template(void)
+{
+        return template_ns;
+}
+
+/*
+ * Mapped here too: pages of a memfd count as dirty, and as private where one process alone has
+ * them. A second shim shares them; so does whoever keeps them mapped.
+ */
 static int load_program(void)
 {
+        struct stat st;
+
         int in = open(SHIM_PROGRAM, O_RDONLY | O_CLOEXEC),
             fd = memfd_create("skiff-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -166,6 +190,9 @@ static int load_program(void)
         close(in);
         CHECK_INT(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
                   0);
+        CHECK_INT(fstat(fd, &st), 0);
+        CHECK(mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0) !=
+              MAP_FAILED);
         return fd;
 }
 
@@ -387,10 +414,12 @@ void rig_compile(const char *id, const struct rig_container *c, struct plan_writ
 
 /* ---- the shim ---- */
 
+char rig_host_link[16];
+
 static void add_link(struct plan_writer *w, bool ipv6)
 {
+        static unsigned links;
         struct plan_link l = {
-                .host_name = "vethtest",
                 .pod_name = "eth0",
                 .mtu = 1400,
                 .gateway4 = htonl(0xa9fe0101),
@@ -403,6 +432,9 @@ static void add_link(struct plan_writer *w, bool ipv6)
                                    .prefix = 128,
                                    .address = { 0xfd, [15] = 7 } };
 
+        /* a name of its own each time: the last one goes with its namespace, some time later */
+        snprintf(rig_host_link, sizeof rig_host_link, "veth-%u", ++links);
+        memcpy(l.host_name, rig_host_link, sizeof l.host_name);
         plan_add(w, PLAN_LINK, &l, sizeof l, NULL, 0);
         plan_add(w, PLAN_ADDRESS, &a4, sizeof a4, NULL, 0);
         if (ipv6)

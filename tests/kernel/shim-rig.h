@@ -64,7 +64,9 @@ void rig_up(const struct rig_sandbox *sandbox);
 void rig_start(const struct rig_sandbox *sandbox, struct rig_message *ret);
 /* SHUTDOWN, and looks that nothing is left. */
 void rig_down(void);
-extern pid_t rig_shim; /* 0: none runs */
+extern char rig_host_link[16]; /* the host's end of the last sandbox's link */
+int rig_template(void);        /* the template namespace; borrowed */
+extern pid_t rig_shim;         /* 0: none runs */
 extern int rig_connection;
 
 /* A fresh container id. */
@@ -97,6 +99,8 @@ struct rig_exec_outcome {
 void rig_exec(const char *id, const char *const *argv, int64_t timeout_msec, int64_t cap,
               struct rig_exec_outcome *ret);
 
+/* { "sh", "-c", script }; good for a while. */
+const char *const *rig_sh(const char *script);
 const char *rig_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void rig_write(const char *path, const char *text, mode_t mode);
 /* A file whole; NUL-terminated, cut at @size. -1: it is not there. */
