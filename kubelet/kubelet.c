@@ -11,6 +11,7 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/context.h"
+#include "kubelet/front.h"
 #include "kubelet/lease.h"
 #include "kubelet/mirrors.h"
 #include "kubelet/node-pressure.h"
@@ -44,6 +45,7 @@ struct kubelet {
         struct pod_sources *sources;
         struct node_status *node_status;
         struct lease *lease;
+        struct front *front;
         bool runtime_ready;
 };
 
@@ -235,8 +237,12 @@ static void on_container_changed(const char *container_id, void *userdata)
 {
         struct kubelet *k = userdata;
 
+        const struct container_status *c = container_find(k->rt, container_id);
+
         if (k->pods)
                 pod_manager_container_changed(k->pods, container_id);
+        if (k->front && c && c->state == CONTAINER_EXITED)
+                front_container_ended(k->front, container_id);
 }
 
 static void on_sandbox_changed(const char *sandbox_id, void *userdata)
@@ -605,6 +611,48 @@ static int start_api_side(struct kubelet *k, struct err *err)
         return r;
 }
 
+/* What `skiff node` shows. */
+static json_t *on_node_info(void *userdata)
+{
+        struct kubelet *k = userdata;
+        const char *not_ready = why_not_ready(k);
+        json_t *missing = json_array();
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "name", k->node_name, "address",
+                              k->node_ip, "version", SKIFF_VERSION, "kubernetes",
+                              KUBERNETES_VERSION, "kernel", k->facts.kernel_version, "ready",
+                              !not_ready);
+        char since_text[TIME_TEXT_MAX];
+        usec_t since;
+
+        json_set_text(o, "notReady", not_ready);
+        if (k->session) {
+                bool connected = kube_session_is_connected(k->session, &since);
+
+                json_set_text(o, "apiServer", connected ? "connected" : "not reachable");
+                json_set_text(o, "since", time_format(since, since_text));
+        } else {
+                json_set_text(o, "apiServer", "none: this node stands alone");
+        }
+        STRV_FOREACH (m, runtime_missing_features(k->rt))
+                json_array_append_new(missing, json_string(*m));
+        json_object_set_new(o, "missing", missing);
+        return o;
+}
+
+static int start_front(struct kubelet *k, struct err *err)
+{
+        const struct front_options options = {
+                .ctx = &k->ctx,
+                .pods = k->pods,
+                .session = k->session,
+                .run_dir = k->options->run_dir,
+                .node = on_node_info,
+                .userdata = k,
+        };
+
+        return front_new(&options, &k->front, err);
+}
+
 int kubelet_new(sd_event *event, const struct options *options, const struct kubelet_config *config,
                 struct kubelet **ret, struct err *err)
 {
@@ -646,6 +694,8 @@ int kubelet_new(sd_event *event, const struct options *options, const struct kub
                 return r;
         pods = (struct pod_manager_options){ &k->ctx, k->puller, k->mirrors, on_node_wanted, k };
         r = pod_manager_new(&pods, &k->pods, err);
+        if (r == 0)
+                r = start_front(k, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(k);
@@ -656,6 +706,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 {
         if (!k)
                 return NULL;
+        front_free(k->front);
         lease_free(k->lease);
         node_status_free(k->node_status);
         pod_sources_free(k->sources);

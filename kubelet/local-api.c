@@ -9,12 +9,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kubelet/local-exec.h"
-#include "kubelet/local-log.h"
 #include "kubelet/pod-observe.h"
+#include "kubelet/server-logs.h"
 
 struct local_api {
         struct local_api_options options;
         const struct context *ctx;
+        struct server_logs *logs;
         struct list waiting; /* struct image_request */
 };
 
@@ -145,6 +146,19 @@ static void answer_pod(struct local_api *a, struct http_exchange *x, struct pod 
         http_answer_json(x, 200, o);
 }
 
+static void serve_log(struct local_api *a, struct http_exchange *x, const struct pod *pod)
+{
+        const char *container = http_exchange_query(x, "container");
+
+        server_logs_handle(a->logs, x, pod->namespace, pod->name,
+                           container && *container ? container : pod->containers[0].name);
+}
+
+void local_api_container_ended(struct local_api *a, const char *container_id)
+{
+        server_logs_container_ended(a->logs, container_id);
+}
+
 /* /v1/pods/NS/NAME[/log|/exec] */
 static void handle_pod(struct local_api *a, struct http_exchange *x, const char *rest)
 {
@@ -171,7 +185,7 @@ static void handle_pod(struct local_api *a, struct http_exchange *x, const char 
                         answer_pod(a, x, pod, w);
         } else if (streq(parts[2], "log")) {
                 if (is_method(x, "GET"))
-                        local_log_serve(a->ctx, x, pod);
+                        serve_log(a, x, pod);
         } else if (is_method(x, "POST") && is_root(x)) {
                 json_auto_t *body = body_of(x);
 
@@ -408,6 +422,11 @@ int local_api_new(const struct local_api_options *options, struct local_api **re
                 return err_sys(err, -ENOMEM, "start the local socket");
         *a = (struct local_api){ .options = *options, .ctx = options->ctx };
         list_init(&a->waiting);
+        if (server_logs_new(a->ctx->event, a->ctx->pod_log_dir, options->logs, local_api_fail,
+                            &a->logs) < 0) {
+                free(a);
+                return err_sys(err, -ENOMEM, "start the local socket");
+        }
         *ret = a;
         return 0;
 }
@@ -420,6 +439,7 @@ struct local_api *local_api_free(struct local_api *a)
                 return NULL;
         LIST_FOREACH_SAFE (r, next, &a->waiting, node)
                 image_request_free(r);
+        server_logs_free(a->logs);
         free(a);
         return NULL;
 }

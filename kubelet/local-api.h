@@ -19,12 +19,14 @@
 #include "base/http-server.h"
 #include "kubelet/context.h"
 #include "kubelet/pod-manager.h"
+#include "kubelet/server.h"
 
 struct local_api; /* opaque */
 
 struct local_api_options {
         const struct context *ctx;
         struct pod_manager *pods;
+        const struct server_ops *logs; /* how logs are found; copied */
         /* The answer to /v1/node; new reference. */
         json_t *(*node)(void *userdata);
         void *userdata;
@@ -32,6 +34,8 @@ struct local_api_options {
 int local_api_new(const struct local_api_options *options, struct local_api **ret, struct err *err);
 struct local_api *local_api_free(struct local_api *a);
 DEFINE_CLEANUP(struct local_api *, local_api_free)
+/* A container ended: who follows its log is let go. */
+void local_api_container_ended(struct local_api *a, const char *container_id);
 /* The handler of the socket's http_server. */
 void local_api_handle(struct http_exchange *x, void *userdata);
 

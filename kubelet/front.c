@@ -1,0 +1,213 @@
+#include "kubelet/front.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kubelet/config.h"
+#include "kubelet/local-api.h"
+#include "kubelet/server.h"
+
+#define SOCKET_MODE  0660
+#define SOCKET_GROUP "skiff"
+#define GROUP_MAX    (1 << 20)
+
+struct front {
+        const struct context *ctx;
+        struct front_options options;
+        char *socket_path, *pki_dir; /* owned */
+        struct server *server;
+        struct local_api *local;
+        struct http_server *local_server;
+};
+
+/* ---- what the servers ask ---- */
+
+static json_t *on_list_pods(void *userdata)
+{
+        const struct front *f = userdata;
+
+        return local_api_pod_list(f->local, NULL);
+}
+
+static enum server_lookup on_pod_status(const char *namespace, const char *name,
+                                        const char *container, json_t **ret_status, void *userdata)
+{
+        const struct front *f = userdata;
+        struct pod_worker *w;
+        struct pod *pod = pod_manager_find(f->options.pods, namespace, name, &w);
+        json_t *status;
+
+        if (!pod)
+                return SERVER_NO_POD;
+        if (!pod_find_container(pod, container))
+                return SERVER_NO_CONTAINER;
+        status = w ? pod_worker_status(w) : NULL;
+        *ret_status = status ? status : pod_status_json(pod);
+        return SERVER_FOUND;
+}
+
+static int on_find_log(const char *container_id, char **ret_path, bool *ret_is_running,
+                       void *userdata)
+{
+        const struct front *f = userdata;
+        const struct container_status *c = container_find(f->ctx->rt, container_id);
+
+        if (!c || !c->log_path)
+                return -ENOENT;
+        *ret_path = strdup(c->log_path);
+        *ret_is_running = c->state == CONTAINER_RUNNING || c->state == CONTAINER_CREATED;
+        return *ret_path ? 0 : -ENOMEM;
+}
+
+static const struct server_ops *server_ops_of(struct front *f, struct server_ops *ops)
+{
+        *ops = (struct server_ops){ .list_pods = on_list_pods,
+                                    .pod_status = on_pod_status,
+                                    .find_log = on_find_log,
+                                    .userdata = f };
+        return ops;
+}
+
+/* ---- the fd store ---- */
+
+/* A listening socket that systemd kept for us, by name; -1: none. */
+static int stored_fd(char **names, int n, const char *name)
+{
+        for (int i = 0; i < n; i++)
+                if (names && names[i] && streq(names[i], name))
+                        return SD_LISTEN_FDS_START + i;
+        return -1;
+}
+
+static void store_fd(int fd, const char *name)
+{
+        _cleanup_free_ char *state = text_printf("FDSTORE=1\nFDNAME=%s", name);
+
+        if (fd >= 0 && state)
+                sd_pid_notify_with_fds(0, 0, state, &fd, 1);
+}
+
+/* ---- starting ---- */
+
+/* Group "skiff" of /etc/group, read plainly (no name service); root when there is none. */
+static gid_t socket_group(void)
+{
+        _cleanup_free_ char *text = NULL;
+        char *state = NULL;
+
+        if (fs_read_at(AT_FDCWD, "/etc/group", GROUP_MAX, &text, NULL) < 0)
+                return 0;
+        for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+                const char *rest = startswith(line, SOCKET_GROUP ":");
+                const char *number = rest ? strchr(rest, ':') : NULL;
+                _cleanup_free_ char *digits = number ? strndup(number + 1, strcspn(number + 1, ":"))
+                                                     : NULL;
+                uint32_t gid;
+
+                if (digits && text_to_u32(digits, &gid) == 0)
+                        return gid;
+        }
+        return 0;
+}
+
+static int start_local(struct front *f, int stored, struct err *err)
+{
+        struct server_ops ops;
+        const struct local_api_options local = {
+                .ctx = f->ctx,
+                .pods = f->options.pods,
+                .logs = server_ops_of(f, &ops),
+                .node = f->options.node,
+                .userdata = f->options.userdata,
+        };
+        struct http_server_options server = { .name = "local socket", .handler = local_api_handle };
+        int fd = stored, r = local_api_new(&local, &f->local, err);
+
+        if (r < 0)
+                return r;
+        server.userdata = f->local;
+        r = http_server_new(f->ctx->event, &server, &f->local_server, err);
+        if (r < 0)
+                return r;
+        if (fd < 0)
+                fd = http_listen_unix(f->socket_path, SOCKET_MODE, socket_group(), err);
+        if (fd < 0)
+                return fd;
+        store_fd(fd, "local");
+        r = http_server_add_listener(f->local_server, fd);
+        return r < 0 ? err_sys(err, r, "listen on '%s'", f->socket_path) : 0;
+}
+
+static int start_server(struct front *f, int api_fd, int healthz_fd, struct err *err)
+{
+        const char *const addresses[] = { f->ctx->node_ip, NULL };
+        struct server_options o = {
+                .config = f->ctx->config,
+                .node_name = f->ctx->node_name,
+                .pod_logs_dir = f->ctx->pod_log_dir,
+                .pki_dir = f->pki_dir,
+                .addresses = addresses,
+                .session = f->options.session,
+                .api_fd = api_fd,
+                .healthz_fd = healthz_fd,
+        };
+        int r;
+
+        server_ops_of(f, &o.ops);
+        r = server_new(f->ctx->event, &o, &f->server, err);
+        if (r < 0)
+                return r;
+        store_fd(server_api_fd(f->server), "api");
+        store_fd(server_healthz_fd(f->server), "healthz");
+        return 0;
+}
+
+int front_new(const struct front_options *options, struct front **ret, struct err *err)
+{
+        _cleanup_(front_freep)
+        struct front *f = calloc(1, sizeof *f);
+        char **names = NULL;
+        int n, r;
+
+        if (!f)
+                return err_sys(err, -ENOMEM, "start the servers");
+        *f = (struct front){ .ctx = options->ctx, .options = *options };
+        f->socket_path = text_printf("%s/skiff.sock", options->run_dir);
+        f->pki_dir = text_printf("%s/pki", options->ctx->root_dir);
+        if (!f->socket_path || !f->pki_dir)
+                return err_sys(err, -ENOMEM, "start the servers");
+        n = sd_listen_fds_with_names(1, &names);
+        r = start_local(f, stored_fd(names, n, "local"), err);
+        if (r == 0)
+                r = start_server(f, stored_fd(names, n, "api"), stored_fd(names, n, "healthz"),
+                                 err);
+        strv_free(names);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(f);
+        return 0;
+}
+
+struct front *front_free(struct front *f)
+{
+        if (!f)
+                return NULL;
+        server_free(f->server);
+        http_server_free(f->local_server);
+        local_api_free(f->local);
+        free(f->socket_path);
+        free(f->pki_dir);
+        free(f);
+        return NULL;
+}
+
+void front_container_ended(struct front *f, const char *container_id)
+{
+        server_container_ended(f->server, container_id);
+        local_api_container_ended(f->local, container_id);
+}

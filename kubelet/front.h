@@ -1,0 +1,23 @@
+/*
+ * The agent's faces: HTTPS on :10250, /healthz on :10248, the unix socket. Answers come from the
+ * pod manager and the runtime; listening sockets outlive a restart in systemd's fd store.
+ */
+#pragma once
+#include "kubelet/context.h"
+#include "kubelet/pod-manager.h"
+
+struct front; /* opaque */
+
+struct front_options {
+        const struct context *ctx;
+        struct pod_manager *pods;
+        struct kube_session *session;    /* NULL: standalone */
+        const char *run_dir;             /* the socket is <run_dir>/skiff.sock */
+        json_t *(*node)(void *userdata); /* answer to /v1/node */
+        void *userdata;
+};
+int front_new(const struct front_options *options, struct front **ret, struct err *err);
+struct front *front_free(struct front *f);
+DEFINE_CLEANUP(struct front *, front_free)
+/* A container ended: who follows its log is let go. */
+void front_container_ended(struct front *f, const char *container_id);
