@@ -43,7 +43,7 @@ static struct flow *flow_new(struct state *s, struct http_exchange *x)
         struct flow *f = calloc(1, sizeof *f);
 
         if (!f)
-                abort();
+                return NULL;
         s->n_open++;
         f->state = s;
         f->exchange = x;
@@ -84,10 +84,14 @@ static void stream(struct state *s, struct http_exchange *x, bool follow)
         const char *bytes = http_exchange_query(x, "n");
         struct flow *f = flow_new(s, x);
 
-        text_to_u64(bytes ? bytes : "0", &f->left);
-        if (http_stream_begin(x, 200, "text/plain", follow ? &follow_ops : &pump_ops, f) < 0)
-                abort();
-        if (!follow)
+        if (f)
+                text_to_u64(bytes ? bytes : "0", &f->left);
+        if (!f ||
+            http_stream_begin(x, 200, "text/plain", follow ? &follow_ops : &pump_ops, f) < 0) {
+                if (f)
+                        flow_free(f);
+                http_answer_text(x, 500, "out of memory");
+        } else if (!follow)
                 pump(x, f);
 }
 
@@ -105,8 +109,13 @@ static void answer_late(struct state *s, struct http_exchange *x)
 {
         struct flow *f = flow_new(s, x);
 
-        sd_event_add_time_relative(s->event, &f->timer, CLOCK_MONOTONIC, 100 * USEC_PER_MSEC,
-                                   ACCURACY_USEC, on_late, f);
+        if (!f || sd_event_add_time_relative(s->event, &f->timer, CLOCK_MONOTONIC,
+                                             100 * USEC_PER_MSEC, ACCURACY_USEC, on_late, f) < 0) {
+                if (f)
+                        flow_free(f);
+                http_answer_text(x, 500, "out of memory");
+                return;
+        }
         http_exchange_on_closed(x, on_closed, f);
 }
 
@@ -158,8 +167,9 @@ static void answer_big(struct http_exchange *x)
                 n = 0;
         data = malloc(n + 1);
         if (!data)
-                abort();
-        memset(data, 'b', n);
+                n = 0;
+        else
+                memset(data, 'b', n);
         http_answer(x, 200, "text/plain", data, n);
 }
 
