@@ -334,7 +334,7 @@ static void settle_old(struct apply *a, bool keep)
 }
 
 int ruleset_table_apply(struct ruleset_table *t, struct ruleset_owner *owner,
-                        const struct service *service, const struct endpoint_slice *const *slices,
+                        struct service *service, const struct endpoint_slice *const *slices,
                         size_t n_slices)
 {
         struct apply a = { .t = t, .owner = owner, .stamp = element_table_stamp(t->elements) };
@@ -343,10 +343,12 @@ int ruleset_table_apply(struct ruleset_table *t, struct ruleset_owner *owner,
 
         list_remove(&owner->displaced);
         list_remove(&owner->blocked);
-        owner->service = service;
         r = reserve(&a);
         if (r < 0)
                 return r;
+        service_ref(service);
+        service_unref(owner->service);
+        owner->service = service;
         if (service)
                 r = ruleset_service(&t->ctx, service, slices, n_slices, &sink);
         settle_old(&a, r < 0);
@@ -366,6 +368,7 @@ void ruleset_table_drop(struct ruleset_table *t, struct ruleset_owner *owner)
         list_remove(&owner->blocked);
         settle_old(&a, false);
         free(owner->elements);
+        service_unref(owner->service);
         *owner = (struct ruleset_owner){ 0 };
 }
 

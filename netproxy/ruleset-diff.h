@@ -17,9 +17,9 @@
 struct ruleset_table; /* opaque */
 struct element;       /* opaque */
 
-struct ruleset_owner {                 /* one Service in one family; { 0 } is fresh */
-        const struct service *service; /* borrowed; the last one applied */
-        struct element **elements;     /* owned array of borrowed elements */
+struct ruleset_owner {             /* one Service in one family; { 0 } is fresh */
+        struct service *service;   /* owned reference; the last one applied; NULL: nothing */
+        struct element **elements; /* owned array of borrowed elements */
         size_t n_elements;
         struct list_node blocked, displaced;
 };
@@ -36,11 +36,11 @@ int ruleset_table_set_ranges(struct ruleset_table *t, enum ruleset_set set,
                              const struct ip_range *ranges, size_t n);
 /**
  * ruleset_table_apply() - what @owner wants from now on
- * @service: borrowed until the next apply; NULL: nothing
+ * @service: a reference is kept until the next apply; NULL: nothing
  * Return: 0; RULESET_LEFT_OUT as ruleset_service(); -ENOMEM: apply it again.
  */
 int ruleset_table_apply(struct ruleset_table *t, struct ruleset_owner *owner,
-                        const struct service *service, const struct endpoint_slice *const *slices,
+                        struct service *service, const struct endpoint_slice *const *slices,
                         size_t n_slices);
 /* An owner to be applied again, or NULL. */
 struct ruleset_owner *ruleset_table_next_displaced(struct ruleset_table *t);

@@ -174,9 +174,16 @@ static void raw_done(struct raw_service *raw)
         free(raw->status.load_balancer.ingress);
 }
 
-struct service *service_free(struct service *s)
+struct service *service_ref(struct service *s)
 {
-        if (!s)
+        if (s)
+                s->refs++;
+        return s;
+}
+
+struct service *service_unref(struct service *s)
+{
+        if (!s || --s->refs > 0)
                 return NULL;
         ports_free(s->ports, s->n_ports);
         free(s->key);
@@ -356,7 +363,7 @@ int service_decode(const json_t *object, struct service **ret, struct err *err)
         struct raw_service raw = {
                 .spec.affinity_config.client_ip.timeout_sec = AFFINITY_DEFAULT_SEC,
         };
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *s = NULL;
         int r = json_decode(object, root_fields, &raw, err);
 
@@ -369,6 +376,7 @@ int service_decode(const json_t *object, struct service **ret, struct err *err)
         s = calloc(1, sizeof *s);
         if (!s)
                 return err_sys(err, -ENOMEM, "read Service");
+        s->refs = 1;
         r = fill(s, &raw, err);
         if (r < 0)
                 return r;

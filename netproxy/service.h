@@ -17,7 +17,8 @@ struct service_port {
         uint16_t port, node_port; /* node_port 0: none */
 };
 
-struct service {
+struct service { /* counted: whoever wrote it into tables may outlive who decoded it */
+        unsigned refs;
         char *key;      /* owned; "namespace/name" */
         usec_t created; /* of two that claim the same address the older one wins */
         struct ip cluster_ips[2];
@@ -41,8 +42,9 @@ struct service {
  * Source: kubernetes pkg/proxy/serviceport.go.
  */
 int service_decode(const json_t *object, struct service **ret, struct err *err);
-struct service *service_free(struct service *s);
-DEFINE_CLEANUP(struct service *, service_free)
+struct service *service_ref(struct service *s);   /* NULL is fine */
+struct service *service_unref(struct service *s); /* returns NULL */
+DEFINE_CLEANUP(struct service *, service_unref)
 
 /* Its cluster IP of @family (AF_INET, AF_INET6); NULL: none, and then it is not proxied there. */
 const struct ip *service_cluster_ip(const struct service *s, int family);

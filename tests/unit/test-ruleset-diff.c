@@ -45,7 +45,7 @@ static struct one make(const char *name, const char *spec, const char *endpoints
 static void done(struct ruleset_table *t, struct one *o)
 {
         ruleset_table_drop(t, &o->owner);
-        service_free(o->service);
+        service_unref(o->service);
         endpoint_slice_free(o->slice);
 }
 

@@ -87,7 +87,7 @@ static int compare_lines(const void *a, const void *b)
 static int dump_with(const struct ruleset_context *ctx, const char *spec, const char *endpoints,
                      char **ret)
 {
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *s = make_service("web", spec);
         _cleanup_(endpoint_slice_freep)
         struct endpoint_slice *slice = make_slice("web", "", 8080, endpoints);

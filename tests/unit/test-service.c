@@ -31,7 +31,7 @@ static struct service *decode(const char *spec)
 
 TEST(a_cluster_ip_service_has_its_defaults)
 {
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *s = decode("\"spec\":{\"clusterIP\":\"10.96.0.10\",\"ports\":[{\"port\":80,"
                                    "\"targetPort\":8080}]}");
 
@@ -56,7 +56,7 @@ TEST(what_is_not_proxied_is_nothing)
 
 TEST(both_families_have_their_own_addresses)
 {
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *s = decode(
                 "\"spec\":{\"clusterIP\":\"fd00::10\",\"clusterIPs\":[\"fd00::10\",\"10.96.0.10\"],"
                 "\"externalIPs\":[\"192.0.2.1\"],\"ports\":[{\"port\":80,\"nodePort\":0}]}");
@@ -70,7 +70,7 @@ TEST(both_families_have_their_own_addresses)
 
 TEST(a_load_balancer_gives_its_vips_ranges_and_health_port)
 {
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *s = decode(
                 "\"spec\":{\"type\":\"LoadBalancer\",\"clusterIP\":\"10.96.0.10\","
                 "\"externalTrafficPolicy\":\"Local\",\"healthCheckNodePort\":30100,"
@@ -92,15 +92,15 @@ TEST(a_load_balancer_gives_its_vips_ranges_and_health_port)
 
 TEST(policies_count_only_where_they_apply)
 {
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *plain = decode(
                 "\"spec\":{\"clusterIP\":\"10.96.0.10\",\"externalTrafficPolicy\":\"Local\","
                 "\"ports\":[{\"port\":80}]}");
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *internal = decode(
                 "\"spec\":{\"clusterIP\":\"10.96.0.10\",\"internalTrafficPolicy\":\"Local\","
                 "\"ports\":[{\"port\":80}]}");
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *external = decode(
                 "\"spec\":{\"clusterIP\":\"10.96.0.10\",\"externalTrafficPolicy\":\"Local\","
                 "\"externalIPs\":[\"192.0.2.1\"],\"ports\":[{\"port\":80}]}");
@@ -113,7 +113,7 @@ TEST(policies_count_only_where_they_apply)
 
 TEST(addresses_of_the_nodes_own_loopback_are_left_out)
 {
-        _cleanup_(service_freep)
+        _cleanup_(service_unrefp)
         struct service *s = NULL;
         _cleanup_err_ struct err err = { 0 };
 
@@ -148,7 +148,7 @@ TEST(a_service_that_breaks_a_rule_is_refused_by_path)
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_(service_freep)
+                _cleanup_(service_unrefp)
                 struct service *s = NULL;
                 _cleanup_err_ struct err err = { 0 };
 

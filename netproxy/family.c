@@ -1,0 +1,342 @@
+#include "netproxy/family.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+enum {
+        ATTEMPTS = 5,        /* while others change the ruleset under our hands */
+        LARGE_COMMIT = 1000, /* operations from which on nobody, we least of all, should be told */
+};
+
+struct family {
+        sd_event *event; /* borrowed */
+        int family;
+        char *table_name; /* owned */
+        void (*on_meddled)(void *userdata);
+        void *userdata;
+        struct nft *nft;              /* owned; NULL: not open yet */
+        struct nft_watch *watch;      /* owned; NULL: not open yet */
+        struct ruleset_table *wanted; /* owned; knows what is installed, too */
+        bool is_known;                /* what is installed */
+        bool is_syncing;
+};
+
+int family_new(sd_event *event, int family, const char *table, void (*on_meddled)(void *userdata),
+               void *userdata, struct family **ret)
+{
+        _cleanup_(family_freep)
+        struct family *f = calloc(1, sizeof *f);
+        int r;
+
+        if (!f)
+                return -ENOMEM;
+        f->event = event;
+        f->family = family;
+        f->on_meddled = on_meddled;
+        f->userdata = userdata;
+        f->table_name = strdup(table);
+        if (!f->table_name)
+                return -ENOMEM;
+        r = ruleset_table_new(family, &f->wanted);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(f);
+        return 0;
+}
+
+struct family *family_free(struct family *f)
+{
+        if (!f)
+                return NULL;
+        nft_watch_free(f->watch);
+        nft_free(f->nft);
+        ruleset_table_free(f->wanted);
+        free(f->table_name);
+        free(f);
+        return NULL;
+}
+
+int family_number(const struct family *f)
+{
+        return f->family;
+}
+
+struct ruleset_table *family_wanted(struct family *f)
+{
+        return f->wanted;
+}
+
+static void on_change(void *userdata)
+{
+        struct family *f = userdata;
+
+        if (!f->is_known)
+                return;
+        f->is_known = false;
+        if (!f->is_syncing)
+                f->on_meddled(f->userdata);
+}
+
+static int open_sockets(struct family *f, struct err *err)
+{
+        int r = f->nft ? 0 : nft_open(&f->nft, err);
+
+        if (r < 0 || f->watch)
+                return r;
+        return nft_watch_new(f->event, f->family, f->table_name, f->nft, on_change, f, &f->watch,
+                             err);
+}
+
+/* ---- reading back ---- */
+static int on_set(const struct nft_found_set *set, void *userdata)
+{
+        return ruleset_table_have_set(userdata, set);
+}
+
+static int on_chain(const struct nft_found_chain *chain, void *userdata)
+{
+        return ruleset_table_have_chain(userdata, chain);
+}
+
+static int on_rule(const struct nft_found_rule *rule, void *userdata)
+{
+        return ruleset_table_have_rule(userdata, rule);
+}
+
+struct element_reader {
+        struct ruleset_table *table;
+        enum ruleset_set set;
+};
+
+static int on_element(const struct nft_element *element, void *userdata)
+{
+        struct element_reader *reader = userdata;
+
+        return ruleset_table_have_element(reader->table, reader->set, element);
+}
+
+static int read_elements(struct family *f, struct err *err)
+{
+        for (int set = 0; set < _SET_RANGES_MAX; set++) {
+                struct element_reader reader = { f->wanted, (enum ruleset_set)set };
+                int r = nft_list_elements(f->nft, f->family, f->table_name,
+                                          ruleset_set(f->family, (enum ruleset_set)set), on_element,
+                                          &reader, err);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int read_installed(struct family *f, struct err *err)
+{
+        int r;
+
+        ruleset_table_forget(f->wanted);
+        r = nft_list_sets(f->nft, f->family, f->table_name, on_set, f->wanted, err);
+        if (r == 0)
+                r = nft_list_chains(f->nft, f->family, f->table_name, on_chain, f->wanted, err);
+        if (r == 0 && ruleset_table_layout_fits(f->wanted))
+                r = nft_list_rules(f->nft, f->family, f->table_name, on_rule, f->wanted, err);
+        if (r == 0 && ruleset_table_layout_fits(f->wanted))
+                r = read_elements(f, err);
+        ruleset_table_have_all(f->wanted);
+        return r;
+}
+
+/* ---- one attempt ---- */
+/* Our own large commit: nobody is to be told of each element. Whatever came before must be known.
+ */
+static int pause_watch(struct family *f, uint32_t generation, struct err *err)
+{
+        int r = nft_settle(f->nft, generation, err);
+
+        if (r < 0)
+                return r;
+        r = nft_watch_pause(f->watch);
+        if (r < 0)
+                return err_sys(err, r, "pause nftables notifications");
+        return f->is_known ? 0 : err_set(err, -ERESTART, "the table was changed meanwhile");
+}
+
+/* Did anybody come between our commit and the return of the watch? */
+static void resume_watch(struct family *f, uint32_t expected)
+{
+        uint32_t generation;
+
+        if (nft_watch_resume(f->watch) < 0) {
+                f->watch = nft_watch_free(f->watch); /* made anew by the next sync */
+                f->is_known = false;
+        }
+        if (nft_generation(f->nft, &generation, NULL) < 0 || generation != expected)
+                f->is_known = false;
+}
+
+static int commit(struct family *f, struct nft_batch *b, uint32_t generation, struct err *err)
+{
+        bool is_large = nft_batch_count(b) > LARGE_COMMIT;
+        int r;
+
+        if (is_large) {
+                r = pause_watch(f, generation, err);
+                if (r < 0) {
+                        (void)nft_watch_resume(f->watch);
+                        return r;
+                }
+        }
+        r = nft_commit(f->nft, b, &generation, err);
+        if (r == 0)
+                ruleset_table_committed(f->wanted);
+        if (is_large)
+                resume_watch(f, generation + 1);
+        return r;
+}
+
+static int attempt(struct family *f, size_t *ret_operations, struct err *err)
+{
+        _cleanup_(nft_batch_freep)
+        struct nft_batch *b = NULL;
+        uint32_t generation;
+        int r = nft_generation(f->nft, &generation, err);
+
+        if (r < 0)
+                return r;
+        if (!f->is_known) {
+                f->is_known = true; /* unless somebody changes something from now on */
+                r = read_installed(f, err);
+                if (r < 0)
+                        return r;
+        }
+        r = nft_batch_new(f->family, f->table_name, &b);
+        if (r == 0)
+                r = ruleset_table_diff(f->wanted, b);
+        if (r < 0)
+                return err_sys(err, r, "table '%s'", f->table_name);
+        *ret_operations = nft_batch_count(b);
+        return *ret_operations > 0 ? commit(f, b, generation, err) : 0;
+}
+
+/*
+ * Tries everything that we use in one transaction that leaves nothing. What fails there, fails
+ * because the kernel does not have it.
+ */
+static int probe(const struct family *f, struct err *err)
+{
+        static const struct ruleset_target target = { TARGET_NODE_PORT, TARGET_EXTERNAL_LOCAL, 1,
+                                                      1 };
+        struct ruleset_context ctx = { .family = f->family, .mark = 1, .zone = "" };
+        _cleanup_(ruleset_table_freep)
+        struct ruleset_table *t = NULL;
+        _cleanup_(ruleset_chain_done)
+        struct ruleset_chain pick = { 0 };
+        _cleanup_(nft_batch_freep)
+        struct nft_batch *b = NULL;
+        int r = nft_batch_new(f->family, "skiff-probe", &b);
+
+        if (r == 0)
+                r = ruleset_table_new(f->family, &t);
+        if (r == 0)
+                r = ruleset_table_set_context(t, &ctx);
+        if (r == 0)
+                r = ruleset_table_diff(t, b);
+        if (r == 0)
+                r = ruleset_target_build(&ctx, &target, &pick);
+        if (r < 0)
+                return err_sys(err, r, "probe nftables");
+        nft_batch_add_chain(b, &pick.spec);
+        for (size_t i = 0; i < pick.n_rules; i++)
+                nft_batch_add_rule(b, pick.spec.name, pick.rules[i].rule, NULL);
+        nft_batch_delete_table(b);
+        return nft_commit(f->nft, b, NULL, err);
+}
+
+static bool means_missing(int r)
+{
+        return r == -EOPNOTSUPP || r == -EPROTONOSUPPORT || r == -EAFNOSUPPORT || r == -ENOENT ||
+               r == -EINVAL;
+}
+
+/* @err holds why the sync failed, and stays when the kernel is not to blame. */
+static int judge_failure(const struct family *f, int r, struct err *err)
+{
+        _cleanup_err_ struct err why = { 0 };
+
+        if (!means_missing(r))
+                return r;
+        if (f->nft && probe(f, &why) == 0)
+                return r;
+        if (why.message)
+                err_move(err, &why);
+        (void)err_wrap(err, 0, "this kernel lacks nf_tables for %s",
+                       f->family == AF_INET6 ? "IPv6" : "IPv4");
+        return FAMILY_UNSUPPORTED;
+}
+
+int family_sync(struct family *f, size_t *ret_operations, struct err *err)
+{
+        int r = -ERESTART;
+
+        *ret_operations = 0;
+        f->is_syncing = true;
+        for (int i = 0; i < ATTEMPTS && (r == -ERESTART || r == -EINTR); i++) {
+                if (err)
+                        err_done(err);
+                r = open_sockets(f, err);
+                if (r == 0)
+                        r = attempt(f, ret_operations, err);
+                if (r < 0)
+                        f->is_known = false;
+        }
+        f->is_syncing = false;
+        if (r < 0)
+                return judge_failure(f, r, err);
+        if (!f->is_known) /* it was meddled with while we were at it */
+                f->on_meddled(f->userdata);
+        return 0;
+}
+
+bool family_has_stale(const struct family *f)
+{
+        return f->is_known && ruleset_table_has_stale(f->wanted);
+}
+
+int family_collect(struct family *f, struct err *err)
+{
+        _cleanup_(nft_batch_freep)
+        struct nft_batch *b = NULL;
+        int r;
+
+        if (!family_has_stale(f))
+                return 0;
+        r = nft_batch_new(f->family, f->table_name, &b);
+        if (r == 0)
+                r = ruleset_table_diff_stale(f->wanted, b);
+        if (r < 0)
+                return err_sys(err, r, "table '%s'", f->table_name);
+        r = nft_commit(f->nft, b, NULL, err);
+        if (r == 0)
+                ruleset_table_committed_stale(f->wanted);
+        return r;
+}
+
+int family_remove(int family, const char *table, struct err *err)
+{
+        _cleanup_(nft_freep)
+        struct nft *nft = NULL;
+        _cleanup_(nft_batch_freep)
+        struct nft_batch *b = NULL;
+        int r = nft_open(&nft, err);
+
+        if (r == 0)
+                r = nft_batch_new(family, table, &b);
+        if (r < 0)
+                return r;
+        nft_batch_add_table(b); /* so that there is one to delete */
+        nft_batch_delete_table(b);
+        return nft_commit(nft, b, NULL, err);
+}

@@ -1,0 +1,42 @@
+/*
+ * One family's table in the kernel: read back, brought to what is wanted, watched.
+ *
+ * What is installed is read once at the start, and again when somebody else changed the table or a
+ * commit failed. In between it is known from our own commits, which carry the ruleset's generation:
+ * the kernel refuses one that was made for another.
+ */
+#pragma once
+#include <systemd/sd-event.h>
+
+#include "netproxy/ruleset-diff.h"
+
+struct family; /* opaque */
+
+/**
+ * family_new() - nothing is touched before family_sync()
+ * @family:     AF_INET, AF_INET6
+ * @table:      its name in the kernel
+ * @on_meddled: somebody else changed the table: sync soon
+ */
+int family_new(sd_event *event, int family, const char *table, void (*on_meddled)(void *userdata),
+               void *userdata, struct family **ret);
+struct family *family_free(struct family *f); /* the table stays */
+DEFINE_CLEANUP(struct family *, family_free)
+int family_number(const struct family *f);
+/* What is to be there: fill it, then sync. */
+struct ruleset_table *family_wanted(struct family *f);
+
+enum { FAMILY_UNSUPPORTED = 1 };
+/**
+ * family_sync() - makes the kernel agree, in one transaction
+ * @ret_operations: how many it took
+ * Return: 0; FAMILY_UNSUPPORTED: this kernel has no nf_tables for it, @err says what is missing;
+ *         else a negative errno and nothing has changed.
+ */
+int family_sync(struct family *f, size_t *ret_operations, struct err *err);
+/* Chains that nothing leads to any more; call it some seconds after a sync. 0 when there are none
+ * (left). */
+bool family_has_stale(const struct family *f);
+int family_collect(struct family *f, struct err *err);
+/* Takes the whole table away (--cleanup). Fine when there is none. */
+int family_remove(int family, const char *table, struct err *err);
