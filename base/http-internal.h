@@ -47,6 +47,7 @@ struct http_request {
         int status;
         usec_t idle_timeout_usec, first_byte_timeout_usec, last_byte_usec;
         sd_event_source *idle_timer;
+        http_head_fn on_head;
         http_data_fn on_data;
         http_done_fn done;
         void *userdata;

@@ -75,10 +75,14 @@ static size_t on_curl_header(_unused_ char *data, size_t size, size_t n, void *u
         if (r->header_bytes > HEADERS_MAX)
                 return (size_t)request_abort(r, -EFBIG, ERR_TOO_MANY,
                                              "the answer's headers are too large");
-        if (n <= 2) { /* the blank line: of a 1xx answer, the final one or trailers */
-                curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
-                r->status = (int)status;
-        }
+        if (n > 2 || r->status)
+                return n; /* no blank line, or that of trailers */
+        curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (status / 100 == 1)
+                return n;
+        r->status = (int)status;
+        if (r->on_head)
+                r->on_head(r, r->status, r->userdata);
         return n;
 }
 
@@ -367,6 +371,7 @@ int http_request_new(struct http_session *s, const struct http_options *o,
                 return err_sys(err, -ENOMEM, "make request");
         r->session = s;
         r->body_max = o->body_max ? o->body_max : BODY_MAX_DEFAULT;
+        r->on_head = o->on_head;
         r->on_data = o->on_data;
         r->done = o->done;
         r->userdata = o->userdata;

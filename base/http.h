@@ -40,6 +40,8 @@ struct http_response {
         int error;                /* negative errno beside err: -ECONNREFUSED, …; 0: complete */
 };
 
+/* The head of the final answer is there. */
+typedef void (*http_head_fn)(struct http_request *r, int status, void *userdata);
 /* @data: the next bytes of the body. Return: 0 to go on, negative errno to abort the request with
  * it. */
 typedef int (*http_data_fn)(struct http_request *r, const void *data, size_t n, void *userdata);
@@ -57,6 +59,7 @@ struct http_options {
         usec_t idle_timeout_usec;       /* no byte for so long; 0: none */
         usec_t first_byte_timeout_usec; /* the same before the answer begins; 0: as idle */
         size_t body_max;      /* of the collected body; 0: 16 MiB. Larger fails ERR_TOO_MANY */
+        http_head_fn on_head; /* NULL: nobody asks */
         http_data_fn on_data; /* NULL: the body is collected. Only 2xx bodies are streamed */
         http_done_fn done;
         void *userdata;

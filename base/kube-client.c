@@ -6,7 +6,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "base/list.h"
+#include "base/kube-internal.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -464,18 +464,18 @@ const char *kube_call_reason(const struct kube_call *c)
         return c->reason ? c->reason : "";
 }
 
-int kube_stream(struct kube_session *s, const char *path, usec_t idle_timeout_usec,
-                http_data_fn on_data, http_done_fn done, void *userdata, struct http_request **ret,
+int kube_stream(struct kube_session *s, const struct kube_stream *stream, struct http_request **ret,
                 struct err *err)
 {
         struct http_options o = {
                 .method = "GET",
-                .idle_timeout_usec = idle_timeout_usec,
-                .first_byte_timeout_usec = idle_timeout_usec / 3,
-                .on_data = on_data,
-                .done = done,
-                .userdata = userdata,
+                .idle_timeout_usec = stream->idle_timeout_usec,
+                .first_byte_timeout_usec = stream->idle_timeout_usec / 3,
+                .on_head = stream->on_head,
+                .on_data = stream->on_data,
+                .done = stream->done,
+                .userdata = stream->userdata,
         };
 
-        return start_http(s, path, NULL, &o, ret, err);
+        return start_http(s, stream->path, NULL, &o, ret, err);
 }

@@ -8,7 +8,6 @@
 #include <jansson.h>
 
 #include "base/http.h"
-#include "base/list.h"
 
 /* kubeconfig, current context resolved. Relative files are taken from the kubeconfig's folder. */
 struct kube_config {
@@ -72,31 +71,3 @@ struct kube_call *kube_cancel(struct kube_call *c);      /* done is not called; 
 usec_t kube_call_retry_after(const struct kube_call *c); /* in done: Retry-After, or 0 */
 /* In done: the reason of a failure as the server names it ("AlreadyExists", "Conflict"), or "". */
 const char *kube_call_reason(const struct kube_call *c);
-
-/*
- * What kube-watch builds on: a GET whose 2xx body goes to @on_data as it comes. The request is
- * http's: http_cancel(), http_response. Its end must be told by kube_session_note(), its first byte
- * too.
- */
-int kube_stream(struct kube_session *s, const char *path, usec_t idle_timeout_usec,
-                http_data_fn on_data, http_done_fn done, void *userdata, struct http_request **ret,
-                struct err *err);
-void kube_session_note(struct kube_session *s, bool connected);
-
-/*
- * While the server does not answer one watch knocks every second for all: the others wait to be
- * woken, or a hundred of them would knock. @wake is called once, and may be called from within
- * http's callbacks.
- */
-struct kube_waiter {
-        struct list_node node;
-        void (*wake)(void *userdata);
-        void *userdata;
-};
-/* True when the caller should try by itself: the server answers, or it is the one that knocks. */
-bool kube_session_wait(struct kube_session *s, struct kube_waiter *w);
-void kube_session_unwait(struct kube_session *s,
-                         struct kube_waiter *w); /* harmless if not waiting */
-/* metav1.Status of an answer that is not 2xx: kind, message and (owned) reason, as far as known. */
-int kube_decode_failure(int http_status, const char *body, size_t n, char **ret_reason,
-                        struct err *err);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/kube-internal.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
@@ -23,6 +24,7 @@
 
 #define LINE_MAX_BYTES       (8 << 20)
 #define PAGE_LIMIT           500
+#define BAD_LINES_TOLD       5                     /* in a row, at warning level */
 #define BAD_LINES_MAX        100                   /* in a row: this is no watch */
 #define IDLE_USEC            (90 * USEC_PER_SEC)   /* bookmarks come every minute */
 #define LIFE_MIN_USEC        (5 * USEC_PER_MINUTE) /* asked of the server, up to twice that */
@@ -39,6 +41,7 @@ struct kube_watch {
         char *path, *what, *selectors; /* owned; selectors: "&fieldSelector=…", escaped */
         struct kube_watch_ops ops;
         void *userdata;
+        usec_t idle_timeout_usec;
 
         enum watch_mode mode;
         char *version;    /* owned: resourceVersion to go on from, or NULL */
@@ -274,8 +277,9 @@ static int on_event(struct kube_watch *w, const json_t *event)
 static int skip_line(struct kube_watch *w, const char *line, size_t n, const char *why)
 {
         _cleanup_free_ char *key = watch_lines_find_key(line, n);
+        int level = w->bad_lines < BAD_LINES_TOLD ? LOG_WARNING : LOG_DEBUG;
 
-        log_warn(0, "Object '%s' of %s is skipped: %s", key ? key : "?", w->what, why);
+        log_full(NULL, level, 0, "Object '%s' of %s is skipped: %s", key ? key : "?", w->what, why);
         if (!key)
                 w->attempt_has_unknown = true;
         else if (map_get(w->known, key))
@@ -310,13 +314,21 @@ static int on_line(const char *line, size_t n, bool too_long, void *userdata)
 
 static void watch_destroy(struct kube_watch *w);
 
+/* An idle watch has no first byte but that of its head for a minute. */
+static void on_stream_head(_unused_ struct http_request *request, _unused_ int status,
+                           void *userdata)
+{
+        struct kube_watch *w = userdata;
+
+        kube_session_note(w->session, true);
+}
+
 static int on_stream_data(_unused_ struct http_request *request, const void *data, size_t n,
                           void *userdata)
 {
         struct kube_watch *w = userdata;
         int r;
 
-        kube_session_note(w->session, true);
         w->in_feed = true;
         r = watch_lines_feed(&w->lines, data, n, on_line, w);
         w->in_feed = false;
@@ -411,7 +423,9 @@ static void go_on(struct kube_watch *w, enum watch_end end, bool productive, use
         if (next.forget_version)
                 free_and_strdup(&w->version, NULL);
         w->mode = next.mode;
-        pause = MAX(pause_usec(w, next.pause), retry_after);
+        pause = pause_usec(w, next.pause);
+        retry_after = usec_jitter(retry_after, 20, random_u32());
+        pause = MAX(pause, retry_after);
         log_end(w, end, err, pause);
         arm(w, pause);
 }
@@ -450,9 +464,7 @@ static void on_stream_end(_unused_ struct http_request *request,
 
         w->stream = NULL;
         watch_lines_reset(&w->lines);
-        if (response->status)
-                kube_session_note(w->session, true);
-        else if (end == WATCH_END_BROKEN || end == WATCH_END_SILENT)
+        if (response->status == 0 && (end == WATCH_END_BROKEN || end == WATCH_END_SILENT))
                 kube_session_note(w->session, false);
         if (end == WATCH_END_SILENT && response->status == 0)
                 kube_session_reset(w->session, "a watch got no answer");
@@ -468,6 +480,13 @@ static void begin_attempt(struct kube_watch *w)
 static int start_stream(struct kube_watch *w, struct err *err)
 {
         usec_t life = usec_jitter(LIFE_MIN_USEC, 100, random_u32());
+        struct kube_stream stream = {
+                .idle_timeout_usec = w->idle_timeout_usec,
+                .on_head = on_stream_head,
+                .on_data = on_stream_data,
+                .done = on_stream_end,
+                .userdata = w,
+        };
         _cleanup_free_ char *version = w->version ? http_escape(w->version) : NULL, *path = NULL;
 
         if (w->mode == WATCH_STREAM_LIST)
@@ -481,8 +500,8 @@ static int start_stream(struct kube_watch *w, struct err *err)
                            w->selectors);
         if (!path || (w->version && !version))
                 return err_sys(err, -ENOMEM, "watch %s", w->what);
-        return kube_stream(w->session, path, IDLE_USEC, on_stream_data, on_stream_end, w,
-                           &w->stream, err);
+        stream.path = path;
+        return kube_stream(w->session, &stream, &w->stream, err);
 }
 
 /* ---- pages ---- */
@@ -674,6 +693,8 @@ int kube_watch_new(struct kube_session *s, const struct kube_watch_options *opti
                 .what = strdup(options->what),
                 .ops = *ops,
                 .userdata = userdata,
+                .idle_timeout_usec = options->idle_timeout_usec ? options->idle_timeout_usec
+                                                                : IDLE_USEC,
                 .page_limit = PAGE_LIMIT,
                 .known = map_new(),
                 .lines = { .max = LINE_MAX_BYTES },

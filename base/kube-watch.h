@@ -36,7 +36,8 @@ struct kube_watch_options {
         const char *path;           /* "/api/v1/pods" */
         const char *field_selector; /* unescaped; NULL: none */
         const char *label_selector;
-        const char *what; /* "pods": for the log */
+        const char *what;         /* "pods": for the log */
+        usec_t idle_timeout_usec; /* no byte for so long: connect anew. 0: 90 s */
 };
 int kube_watch_new(struct kube_session *s, const struct kube_watch_options *options,
                    const struct kube_watch_ops *ops, void *userdata, struct kube_watch **ret,
