@@ -188,7 +188,12 @@ int exec_sync(struct runtime *rt, const char *container_id, const char *const *a
 
 static int take(int *fds, unsigned n_fds, unsigned *at, bool wanted)
 {
-        return wanted && *at < n_fds ? TAKE_FD(fds[(*at)++]) : -1;
+        unsigned i = *at;
+
+        if (!wanted || i >= n_fds)
+                return -1;
+        *at = i + 1;
+        return TAKE_FD(fds[i]);
 }
 
 static void tell_streams(struct exec_op *op, int *fds, unsigned n_fds)

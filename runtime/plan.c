@@ -327,6 +327,39 @@ static int add_device(struct plan_writer *w, const struct oci_device *d)
         return plan_add(w, PLAN_DEVICE, &record, sizeof record, d->path, strlen(d->path) + 1);
 }
 
+/* What the runtime-spec gives every container without being asked ("Default Devices"). */
+static const struct {
+        const char *path;
+        uint32_t major, minor;
+} default_devices[] = {
+        { "/dev/null", 1, 3 },   { "/dev/zero", 1, 5 },    { "/dev/full", 1, 7 },
+        { "/dev/random", 1, 8 }, { "/dev/urandom", 1, 9 }, { "/dev/tty", 5, 0 },
+};
+
+static int add_devices(struct plan_writer *w, const struct oci_spec *s)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < s->n_devices; i++)
+                r = add_device(w, &s->devices[i]);
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(default_devices); i++) {
+                struct oci_device d = {
+                        .path = (char *)default_devices[i].path,
+                        .type = 'c',
+                        .major = default_devices[i].major,
+                        .minor = default_devices[i].minor,
+                        .file_mode = 0666,
+                };
+                bool is_there = false;
+
+                for (size_t k = 0; k < s->n_devices; k++)
+                        is_there |= streq(s->devices[k].path, d.path);
+                if (!is_there)
+                        r = add_device(w, &d);
+        }
+        return r;
+}
+
 static int add_log(struct plan_writer *w, const struct plan_container_options *o)
 {
         struct plan_log log = { .max_size = o->log_max_size, .max_files = o->log_max_files };
@@ -361,8 +394,7 @@ int plan_compile_container(const struct plan_container_options *o, struct plan_w
                 r = plan_add_mount(w, &s->mounts[i], err);
         if (r < 0)
                 return r;
-        for (size_t i = 0; r == 0 && i < s->n_devices; i++)
-                r = add_device(w, &s->devices[i]);
+        r = add_devices(w, s);
         if (r == 0)
                 r = add_strings(w, PLAN_MASKED, s->masked_paths);
         if (r == 0)

@@ -231,6 +231,8 @@ static int receive_one(struct shim *s)
         unsigned n_fds = 0;
         int r = shim_receive(s->fd, &m, text, fds, &n_fds);
 
+        if (r == -ECONNRESET)
+                return 1; /* it left without reading all of ours; what it said is still there */
         if (r <= 0)
                 return r;
         m.id[SHIM_ID_SIZE - 1] = '\0';

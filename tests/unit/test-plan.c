@@ -308,6 +308,39 @@ TEST(a_plain_directory_may_be_the_root)
         oci_spec_done(&s);
 }
 
+TEST(every_container_gets_the_default_devices_unless_it_brings_its_own)
+{
+        _cleanup_(plan_writer_done)
+        struct plan_writer w = { 0 };
+        const struct plan_device *d;
+        struct oci_spec s;
+        struct plan_container_options o;
+        struct plan_record r;
+
+        make_spec(&s);
+        s.devices = calloc(2, sizeof *s.devices);
+        s.devices[s.n_devices++] = (struct oci_device){
+                .path = strdup("/dev/null"), .type = 'c', .major = 1, .minor = 3, .file_mode = 0600
+        };
+        s.devices[s.n_devices++] = (struct oci_device){
+                .path = strdup("/dev/sda"), .type = 'b', .major = 8, .file_mode = 0660, .gid = 6
+        };
+        o = options_of(&s);
+        CHECK(plan_compile_container(&o, &w, NULL) == 0);
+        CHECK(find(&w, PLAN_DEVICE, 0, &r));
+        d = plan_struct(&r, sizeof *d);
+        CHECK(d->mode == 0600 && d->type == S_IFCHR);
+        CHECK(find(&w, PLAN_DEVICE, 1, &r));
+        d = plan_struct(&r, sizeof *d);
+        CHECK(d->type == S_IFBLK && d->major == 8 && d->gid == 6);
+        CHECK(find(&w, PLAN_DEVICE, 2, &r));
+        CHECK_STR(string_in(&r, sizeof *d, 0), "/dev/zero");
+        CHECK(find(&w, PLAN_DEVICE, 6, &r));
+        CHECK_STR(string_in(&r, sizeof *d, 0), "/dev/tty");
+        CHECK(!find(&w, PLAN_DEVICE, 7, &r));
+        oci_spec_done(&s);
+}
+
 TEST(a_process_that_cannot_be_is_refused)
 {
         struct oci_spec s;
