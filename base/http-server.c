@@ -1,6 +1,7 @@
 #include "base/http-server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -348,7 +349,10 @@ int http_server_add_listener(struct http_server *s, int fd)
                 return -ENOMEM;
         }
         *l = (struct listener){ .server = s, .fd = fd };
-        r = sd_event_add_io(s->event, &l->source, fd, EPOLLIN, on_accept, l);
+        /* A socket from elsewhere may block; accept() must not when a peer has gone meanwhile. */
+        r = fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+        if (r >= 0)
+                r = sd_event_add_io(s->event, &l->source, fd, EPOLLIN, on_accept, l);
         if (r < 0) {
                 listener_free(l);
                 return r;

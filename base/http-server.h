@@ -56,7 +56,7 @@ int http_server_new(sd_event *event, const struct http_server_options *options,
                     struct http_server **ret, struct err *err);
 struct http_server *http_server_free(struct http_server *s);
 DEFINE_CLEANUP(struct http_server *, http_server_free)
-/* Takes a listening socket (from the fd store, or made by the two below). */
+/* Takes a listening socket (from the fd store, or made by the two below), also on failure. */
 int http_server_add_listener(struct http_server *s, int fd);
 /* @address: numeric, IPv4 or IPv6 ("::" takes IPv4 too). Returns the descriptor. */
 int http_listen_tcp(const char *address, uint16_t port, struct err *err);
@@ -73,6 +73,15 @@ int http_listen_unix(const char *path, mode_t mode, gid_t gid, struct err *err);
  */
 int http_tls_new(const char *cert_file, const char *key_file, const char *client_ca_file,
                  struct http_tls **ret, struct err *err);
+/**
+ * http_tls_restrict() - offer less than by default
+ * @min_version: "VersionTLS12" or "VersionTLS13", or NULL
+ * @suites:      of TLS 1.2, by their IANA names; those without forward secrecy or an AEAD cipher
+ *               are passed over. NULL or empty: all of ours
+ * Return: 0; -EINVAL: an unknown version, or no suite is left.
+ */
+int http_tls_restrict(struct http_tls *t, const char *min_version, const char *const *suites,
+                      struct err *err);
 struct http_tls *http_tls_free(struct http_tls *t);
 DEFINE_CLEANUP(struct http_tls *, http_tls_free)
 int http_tls_reload(struct http_tls *t, struct err *err);

@@ -17,6 +17,8 @@ enum {
         ORGS_MAX = 64,
 };
 
+#define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2: forward secrecy and AEAD */
+
 /* What tells one version of a file from the next without reading it. */
 struct file_stamp {
         dev_t dev;
@@ -31,7 +33,9 @@ enum tls_file { FILE_CERT, FILE_KEY, FILE_CLIENT_CA, _FILE_MAX };
 struct http_tls {
         char *paths[_FILE_MAX]; /* owned; FILE_CLIENT_CA may be NULL */
         struct file_stamp stamps[_FILE_MAX];
-        SSL_CTX *ctx; /* owned; sessions hold references of their own */
+        int min_version; /* TLS1_2_VERSION or TLS1_3_VERSION */
+        char *ciphers;   /* owned; OpenSSL's list for TLS 1.2; NULL: CIPHERS */
+        SSL_CTX *ctx;    /* owned; sessions hold references of their own */
         uint64_t ca_generation;
         bool ca_changed;    /* since ctx was loaded */
         usec_t looked_usec; /* when the stamps were compared last */
@@ -103,10 +107,11 @@ static int select_alpn(SSL _unused_ *ssl, const unsigned char **out, unsigned ch
         return SSL_TLSEXT_ERR_OK;
 }
 
-static void configure(SSL_CTX *ctx)
+static int configure(const struct http_tls *t, SSL_CTX *ctx)
 {
-        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-        SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
+        SSL_CTX_set_min_proto_version(ctx, t->min_version);
+        if (SSL_CTX_set_cipher_list(ctx, t->ciphers ? t->ciphers : CIPHERS) != 1)
+                return -ENOMEM;
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
                                          SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF |
                                          SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -119,6 +124,7 @@ static void configure(SSL_CTX *ctx)
         SSL_CTX_set_verify_depth(ctx, CERTIFICATE_DEPTH_MAX);
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
         SSL_CTX_set_cert_verify_callback(ctx, verify_client, NULL);
+        return 0;
 }
 
 static int load_client_ca(SSL_CTX *ctx, const char *path, struct err *err)
@@ -146,10 +152,9 @@ static int load(const struct http_tls *t, SSL_CTX **ret, struct err *err)
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
         int r;
 
-        if (!ctx)
+        if (!ctx || configure(t, ctx) < 0)
                 return -ENOMEM;
         ERR_clear_error();
-        configure(ctx);
         if (SSL_CTX_use_certificate_chain_file(ctx, t->paths[FILE_CERT]) != 1)
                 return ssl_error(err, "serving certificate", t->paths[FILE_CERT]);
         if (SSL_CTX_use_PrivateKey_file(ctx, t->paths[FILE_KEY], SSL_FILETYPE_PEM) != 1)
@@ -212,6 +217,7 @@ int http_tls_new(const char *cert_file, const char *key_file, const char *client
 
         if (!t)
                 return -ENOMEM;
+        t->min_version = TLS1_2_VERSION;
         t->paths[FILE_CERT] = strdup(cert_file);
         t->paths[FILE_KEY] = strdup(key_file);
         t->paths[FILE_CLIENT_CA] = strdup_null(client_ca_file);
@@ -228,12 +234,69 @@ int http_tls_new(const char *cert_file, const char *key_file, const char *client
         return 0;
 }
 
+/* OpenSSL's list of those @suites that have forward secrecy and an AEAD cipher. */
+static char *cipher_list(const char *const *suites)
+{
+        _cleanup_strbuf_ struct strbuf b = { 0 };
+
+        for (; *suites; suites++) {
+                const char *kind = startswith(*suites, "TLS_ECDHE_");
+                const char *name = *suites;
+                _cleanup_free_ char *longer = NULL;
+
+                if (kind && endswith(kind, "_CHACHA20_POLY1305")) { /* Go's older name */
+                        longer = text_printf("%s_SHA256", *suites);
+                        name = longer ? longer : *suites;
+                }
+                if (kind && (strstr(kind, "_GCM_") || strstr(kind, "_POLY1305")))
+                        strbuf_addf(&b, "%s%s", b.len > 0 ? ":" : "", OPENSSL_cipher_name(name));
+                else
+                        log_warn(0, "Cipher suite '%s' is not offered", *suites);
+        }
+        return strbuf_take(&b);
+}
+
+int http_tls_restrict(struct http_tls *t, const char *min_version, const char *const *suites,
+                      struct err *err)
+{
+        SSL_CTX *ctx;
+        int r;
+
+        if (min_version && streq(min_version, "VersionTLS13"))
+                t->min_version = TLS1_3_VERSION;
+        else if (min_version && !streq(min_version, "VersionTLS12"))
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
+                                    "minimum TLS version '%s': expected VersionTLS12 or "
+                                    "VersionTLS13",
+                                    min_version);
+        if (suites && suites[0]) {
+                free(t->ciphers);
+                t->ciphers = cipher_list(suites);
+                ctx = t->ciphers ? SSL_CTX_new(TLS_server_method()) : NULL;
+                r = ctx && SSL_CTX_set_cipher_list(ctx, t->ciphers) == 1 ? 0 : -EINVAL;
+                SSL_CTX_free(ctx);
+                ERR_clear_error();
+                if (r < 0)
+                        return err_set_kind(err, r, ERR_BAD_INPUT,
+                                            "cipher suites '%s' and others: expected an ECDHE "
+                                            "suite with GCM or POLY1305 among them",
+                                            suites[0]);
+        }
+        r = load(t, &ctx, err);
+        if (r < 0)
+                return r;
+        SSL_CTX_free(t->ctx);
+        t->ctx = ctx;
+        return 0;
+}
+
 struct http_tls *http_tls_free(struct http_tls *t)
 {
         if (!t)
                 return NULL;
         for (int i = 0; i < _FILE_MAX; i++)
                 free(t->paths[i]);
+        free(t->ciphers);
         SSL_CTX_free(t->ctx);
         free(t);
         return NULL;

@@ -203,6 +203,17 @@ static void on_api_request(struct http_exchange *x, void *userdata)
 
 /* ---- set-up ---- */
 
+static int load_tls(struct server *s, const char *cert, const char *key,
+                    const struct kubelet_config *c, struct err *err)
+{
+        int r = http_tls_new(cert, key, c->client_ca_file, &s->tls, err);
+
+        if (r < 0)
+                return r;
+        return http_tls_restrict(s->tls, c->tls_min_version,
+                                 (const char *const *)c->tls_cipher_suites, err);
+}
+
 static int make_tls(struct server *s, const struct server_options *o, struct err *err)
 {
         const struct kubelet_config *c = o->config;
@@ -211,8 +222,7 @@ static int make_tls(struct server *s, const struct server_options *o, struct err
         int r;
 
         if (c->tls_cert_file && c->tls_key_file)
-                return http_tls_new(c->tls_cert_file, c->tls_key_file, c->client_ca_file, &s->tls,
-                                    err);
+                return load_tls(s, c->tls_cert_file, c->tls_key_file, c, err);
         dir_fd = fs_open_dir(o->pki_dir, 0700, err);
         if (dir_fd < 0)
                 return dir_fd;
@@ -223,7 +233,7 @@ static int make_tls(struct server *s, const struct server_options *o, struct err
         r = http_tls_make_self_signed(cert, key, o->node_name, o->addresses, err);
         if (r < 0)
                 return r;
-        return http_tls_new(cert, key, c->client_ca_file, &s->tls, err);
+        return load_tls(s, cert, key, c, err);
 }
 
 static int make_auth(struct server *s, const struct server_options *o)

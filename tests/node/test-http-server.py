@@ -375,6 +375,15 @@ class Tls(unittest.TestCase):
         with self.assertRaises(OSError):
             self.connect(context=c)
 
+    def test_a_very_long_client_chain_is_refused(self):
+        with open(f"{self.folder}/long.crt", "w") as out:
+            for name in ["good"] + ["ca"] * 100:
+                with open(f"{self.folder}/{name}.crt") as f:
+                    out.write(f.read())
+        shutil.copy(f"{self.folder}/good.key", f"{self.folder}/long.key")
+        with self.assertRaises((OSError, AssertionError)):
+            self.assertEqual(self.who("long"), b"cn=alice orgs=system:masters,devs")
+
     def test_streams_work_under_tls_in_both_directions(self):
         with self.connect() as s:
             s.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"q" * 1000000)

@@ -445,6 +445,28 @@ class Open(Node):
         self.assertEqual(self.api.asked, [])
 
 
+class Strict(Node):
+    config = {"tlsMinVersion": "VersionTLS13"}
+
+    def test_only_tls_1_3_is_spoken(self):
+        with self.connect() as s:
+            self.assertEqual(s.version(), "TLSv1.3")
+        c = ssl.create_default_context(cafile=f"{self.folder}/pki/kubelet.crt")
+        c.maximum_version = ssl.TLSVersion.TLSv1_2
+        with self.assertRaises(OSError):
+            c.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 10), server_hostname="node-1")
+
+
+class Suites(Node):
+    config = {"tlsCipherSuites": ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", "TLS_RSA_WITH_AES_128_GCM_SHA256"]}
+
+    def test_only_the_listed_suites_are_spoken_in_tls_1_2(self):
+        c = ssl.create_default_context(cafile=f"{self.folder}/pki/kubelet.crt")
+        c.maximum_version = ssl.TLSVersion.TLSv1_2
+        with c.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 10), server_hostname="node-1") as s:
+            self.assertEqual(s.cipher()[0], "ECDHE-ECDSA-CHACHA20-POLY1305")
+
+
 if __name__ == "__main__":
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
