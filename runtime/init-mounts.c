@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 
 #include "runtime/init.h"
 #include "runtime/shim-sys.h"
@@ -119,6 +120,13 @@ static bool is_in_template(const struct init *i, const struct plan_mount_view *m
         return m->mount->kind == PLAN_MOUNT_SHM && !(i->q->sandbox->flags & PLAN_HOST_IPC);
 }
 
+static int open_proc(struct init *i, const struct plan_mount_view *m)
+{
+        if (!i->joined_pid)
+                return open_filesystem("proc", m->data);
+        return i->joined_proc >= 0 ? TAKE_FD(i->joined_proc) : -EBUSY; /* one is what was made */
+}
+
 static int open_mount(struct init *i, const struct init_mount *m)
 {
         const struct plan_mount_view *plan = &m->plan;
@@ -131,7 +139,7 @@ static int open_mount(struct init *i, const struct init_mount *m)
         case PLAN_MOUNT_TMPFS:
                 return open_filesystem("tmpfs", plan->data);
         case PLAN_MOUNT_PROC:
-                return open_filesystem("proc", plan->data);
+                return open_proc(i, plan);
         case PLAN_MOUNT_SYSFS:
                 return open_filesystem("sysfs", plan->data);
         case PLAN_MOUNT_MQUEUE:
@@ -204,6 +212,50 @@ static void note_mount(struct init *i, const struct init_mount *m)
                 i->pts = m->fd;
         if (m->plan.mount->kind == PLAN_MOUNT_PROC && strcmp(path, "/proc") == 0)
                 i->container_proc = m->fd;
+}
+
+/* The options of the plan's procfs. */
+static const char *proc_options(const struct init *i)
+{
+        struct plan_record record;
+
+        PLAN_FOREACH(i->plan, PLAN_MOUNT, record)
+        {
+                struct plan_mount_view m = plan_view_mount(&record);
+
+                if (m.mount->kind == PLAN_MOUNT_PROC)
+                        return m.data;
+        }
+        return "";
+}
+
+/*
+ * A procfs shows the PID namespace of whoever makes it, and this process stays in the host's. So a
+ * clone in the other one makes it, into descriptors that both share, and answers with its number.
+ * It is there for an instant, and holds no more than a few descriptors that lead nowhere.
+ */
+int init_open_joined_procfs(struct init *i)
+{
+        const char *options = proc_options(i);
+        struct clone_args args = { .flags = CLONE_FILES, .exit_signal = SIGCHLD };
+        siginfo_t info;
+        int pid;
+
+        init_at(i, STEP_PROCFS, LAUNCH_NO_RECORD);
+        pid = sys_clone3(&args);
+        if (pid == 0) {
+                int fd = open_filesystem("proc", options);
+
+                _exit(fd > 0 && fd < 255 ? fd : 255);
+        }
+        if (pid < 0)
+                return pid;
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0)
+                return -errno;
+        if (info.si_code != CLD_EXITED || info.si_status == 255)
+                return -EIO;
+        i->joined_proc = info.si_status;
+        return 0;
 }
 
 int init_open_procfs(struct init *i)

@@ -141,6 +141,7 @@ static int join_namespace_paths(struct init *i)
                 init_at(i, STEP_NAMESPACE, plan_view_index(i->plan, &record));
                 if (fd < 0 || setns(fd, (int)flag) < 0)
                         return -errno;
+                i->joined_pid |= flag == CLONE_NEWPID;
         }
         return 0;
 }
@@ -163,10 +164,13 @@ static int enter_namespaces(struct init *i)
         /* after the birth in the cgroup, so that the cgroup is the root of what it sees */
         if (fresh && unshare(fresh) < 0)
                 return -errno;
-        if (must_move(i) && i->q->sandbox->shared_pid >= 0 &&
-            setns(i->q->sandbox->shared_pid, CLONE_NEWPID) < 0)
-                return -errno;
-        return join_namespace_paths(i);
+        if (must_move(i) && i->q->sandbox->shared_pid >= 0) {
+                if (setns(i->q->sandbox->shared_pid, CLONE_NEWPID) < 0)
+                        return -errno;
+                i->joined_pid = true;
+        }
+        r = join_namespace_paths(i);
+        return r == 0 && i->joined_pid ? init_open_joined_procfs(i) : r;
 }
 
 /* Alone in its PID namespace, the container's procfs can serve us before anybody else has it. */
@@ -416,6 +420,7 @@ void init_run(const struct launch_request *q, int channel)
                 .channel = channel,
                 .proc = -1,
                 .container_proc = -1,
+                .joined_proc = -1,
                 .root = -1,
                 .dev = -1,
                 .pts = -1,

@@ -34,6 +34,8 @@ struct init {
 
         int proc; /* our private procfs: our own, or the container's before anyone has it */
         int container_proc;        /* its mount on /proc, or -1 */
+        bool joined_pid;           /* children will be in a PID namespace that is there already */
+        int joined_proc;           /* the procfs of that one, until it is a mount; -1 */
         int root;                  /* the container's root mount, then "/" */
         int dev;                   /* the tmpfs for /dev, or -1 */
         int pts;                   /* the devpts for /dev/pts, or -1 */
@@ -84,6 +86,7 @@ int init_open_overlay(struct init *i, enum overlay_way way);
 
 /* init-mounts.c: in the host's mount namespace; everything is detached. */
 int init_open_procfs(struct init *i);
+int init_open_joined_procfs(struct init *i);
 int init_open_mounts(struct init *i);
 int init_set_mount_attributes(struct init *i, struct init_mount *m);
 /* init-attach.c: from the template on. */

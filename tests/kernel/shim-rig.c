@@ -390,7 +390,7 @@ void rig_compile(const char *id, const struct rig_container *c, struct plan_writ
         };
         struct plan_log log = { .max_size = c->log_max_size, .max_files = c->log_max_files };
         static const char *const path_only[] = { "PATH=/bin", NULL };
-        const char *log_path = rig_log_path(id);
+        const char *log_path;
 
         CHECK_INT(plan_begin(w), 0);
         plan_add_string(w, PLAN_ID, id);
@@ -408,6 +408,7 @@ void rig_compile(const char *id, const struct rig_container *c, struct plan_writ
         if (c->extra)
                 c->extra(w);
         mkdir(rig_path("log/%s", id), 0755);
+        log_path = rig_log_path(id);
         plan_add(w, PLAN_LOG, &log, sizeof log, log_path, strlen(log_path) + 1);
         CHECK_INT(plan_finish(w), 0);
 }
