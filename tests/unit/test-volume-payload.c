@@ -88,3 +88,28 @@ TEST(a_secret_that_is_no_base64_is_an_error_of_its_key)
         CHECK(payload_add_secret(&p, &s, o, 0644, &err) < 0);
         CHECK_STR(err_text(&err), "key 'k': expected base64");
 }
+
+TEST(fields_and_resources_of_the_pod_become_files)
+{
+        _cleanup_(payload_done)
+        struct payload p = { 0 };
+        static const char text[] =
+                "{\"metadata\":{\"name\":\"w\",\"namespace\":\"n\",\"uid\":\"u\",\"labels\":{\"a\":"
+                "\"1\"}},\"spec\":{\"containers\":[{\"name\":\"c\"}],\"volumes\":[{\"name\":\"v\","
+                "\"downwardAPI\":{\"defaultMode\":256,\"items\":[{\"path\":\"labels\",\"fieldRef\":{"
+                "\"fieldPath\":\"metadata.labels\"}},{\"path\":\"d/cpu\",\"mode\":384,"
+                "\"resourceFieldRef\":{\"containerName\":\"c\",\"resource\":\"limits.cpu\","
+                "\"divisor\":\"1m\"}}]}}]}}";
+        const struct node_allocatable node = { .cpu_milli = 1500 };
+        json_auto_t *object = NULL;
+        _cleanup_(pod_unrefp)
+        struct pod *pod = NULL;
+
+        CHECK_INT(json_parse(text, strlen(text), true, &object, NULL), 0);
+        CHECK_INT(pod_decode(object, POD_SOURCE_API, &pod, NULL), 0);
+        CHECK_INT(payload_add_downward_api(&p, &pod->volumes[0].source, pod, &node,
+                                           pod->volumes[0].default_mode, NULL),
+                  0);
+        CHECK(is_text(&p, "labels", "a=\"1\"", 0400));
+        CHECK(is_text(&p, "d/cpu", "1500", 0600));
+}
