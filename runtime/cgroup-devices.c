@@ -15,7 +15,6 @@
 
 #include "base/text.h"
 #include "runtime/cgroup-devices.h"
-#include "runtime/cgroup.h"
 
 static const struct oci_device_rule always_allowed[] = {
         /* clang-format off */
@@ -187,19 +186,82 @@ static int open_program(uint32_t id)
         return bpf(BPF_PROG_GET_FD_BY_ID, &attr);
 }
 
-int cgroup_devices_attach(int cgroup_fd, const struct oci_device_rule *rules, size_t n_rules,
-                          struct err *err)
+struct device_filters {
+        struct loaded {
+                struct bpf_insn *insns; /* owned */
+                int n, fd;
+                uint64_t used; /* when last, by .clock */
+        } all[16];
+        uint64_t clock;
+};
+
+struct device_filters *device_filters_new(void)
+{
+        return calloc(1, sizeof(struct device_filters));
+}
+
+static void unload(struct loaded *l)
+{
+        if (l->n)
+                safe_close(l->fd);
+        free(l->insns);
+        *l = (struct loaded){ 0 };
+}
+
+struct device_filters *device_filters_free(struct device_filters *f)
+{
+        for (size_t i = 0; f && i < ARRAY_SIZE(f->all); i++)
+                unload(&f->all[i]);
+        free(f);
+        return NULL;
+}
+
+/* Loading has the kernel verify and translate the program (1 ms); most containers of a node have
+ * the same one, so it is loaded once and attached often. Borrowed. */
+static int find_or_load(struct device_filters *f, const struct bpf_insn *insns, int n,
+                        struct err *err)
+{
+        struct loaded *oldest = &f->all[0];
+        struct bpf_insn *copy;
+        int fd;
+
+        for (size_t i = 0; i < ARRAY_SIZE(f->all); i++) {
+                struct loaded *l = &f->all[i];
+
+                if (l->n == n && memcmp(l->insns, insns, (size_t)n * sizeof *insns) == 0) {
+                        l->used = ++f->clock;
+                        return l->fd;
+                }
+                if (l->used < oldest->used)
+                        oldest = l;
+        }
+        copy = malloc((size_t)n * sizeof *insns);
+        if (!copy)
+                return err_sys(err, -ENOMEM, "load the device filter");
+        memcpy(copy, insns, (size_t)n * sizeof *insns);
+        fd = load_program(insns, n, err);
+        if (fd < 0) {
+                free(copy);
+                return fd;
+        }
+        unload(oldest);
+        *oldest = (struct loaded){ .insns = copy, .n = n, .fd = fd, .used = ++f->clock };
+        return fd;
+}
+
+int device_filters_attach(struct device_filters *f, int cgroup_fd,
+                          const struct oci_device_rule *rules, size_t n_rules, struct err *err)
 {
         struct bpf_insn insns[DEVICE_INSNS_MAX];
-        _cleanup_close_ int program = -1, before = -1;
+        _cleanup_close_ int before = -1;
         union bpf_attr attr = { 0 };
         uint32_t before_id = 0;
-        int n = cgroup_devices_compile(rules, n_rules, insns, ARRAY_SIZE(insns)), r;
+        int n = cgroup_devices_compile(rules, n_rules, insns, ARRAY_SIZE(insns)), program, r;
 
         if (n < 0)
                 return err_set_kind(err, n, ERR_CONTAINER_CONFIG, "more than %d device rules",
                                     DEVICE_RULES_MAX);
-        program = load_program(insns, n, err);
+        program = find_or_load(f, insns, n, err);
         if (program < 0)
                 return program;
         r = attached_program(cgroup_fd, &before_id);

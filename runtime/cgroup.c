@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "runtime/cgroup-devices.h"
 
 #define SHIMS_GROUP       "skiff-shims"
 #define REMOVE_FIRST_USEC (5 * USEC_PER_MSEC)
@@ -46,7 +47,8 @@ struct cgroup_tree {
         int root_fd, shims_fd;
         bool is_hybrid;
         bool usable[N_CONTROLLERS];
-        char **missing; /* owned */
+        char **missing;                 /* owned */
+        struct device_filters *filters; /* owned */
         struct list doomed;
         sd_event_source *doomed_timer;
         struct backoff doomed_backoff;
@@ -231,9 +233,12 @@ int cgroup_tree_new(sd_event *event, enum cgroup_driver driver, const char *root
                 .driver = driver,
                 .root_fd = -1,
                 .shims_fd = -1,
+                .filters = device_filters_new(),
                 .doomed_backoff = { REMOVE_FIRST_USEC, REMOVE_MAX_USEC, 0 },
         };
         list_init(&t->doomed);
+        if (!t->filters)
+                return err_sys(err, -ENOMEM, "open cgroups");
         r = open_root(t, root, err);
         if (r < 0)
                 return r;
@@ -257,6 +262,7 @@ struct cgroup_tree *cgroup_tree_free(struct cgroup_tree *t)
         safe_close(t->root_fd);
         safe_close(t->shims_fd);
         strv_free(t->missing);
+        device_filters_free(t->filters);
         sd_event_unref(t->event);
         free(t);
         return NULL;
@@ -419,28 +425,13 @@ int cgroup_create_container(struct cgroup_tree *t, const char *parent, const cha
         if (r == 0)
                 r = write_values(t, fd, res, CGROUP_LEVEL_CONTAINER, err);
         if (r == 0)
-                r = cgroup_devices_attach(fd, res->devices, res->n_devices, err);
+                r = device_filters_attach(t->filters, fd, res->devices, res->n_devices, err);
         if (r < 0) {
                 cgroup_remove_container(t, parent, id);
                 return r;
         }
         *ret_fd = TAKE_FD(fd);
         return 0;
-}
-
-int cgroup_update_container(struct cgroup_tree *t, const char *parent, const char *id,
-                            const struct oci_resources *res, struct err *err)
-{
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -1;
-        int r = translate_container(t, parent, id, &path, err);
-
-        if (r < 0)
-                return r;
-        fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
-                return err_sys(err, -errno, "open cgroup '%s'", path);
-        return write_values(t, fd, res, CGROUP_LEVEL_CONTAINER, err);
 }
 
 int cgroup_kill_container(struct cgroup_tree *t, const char *parent, const char *id)

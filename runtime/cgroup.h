@@ -46,9 +46,6 @@ bool cgroup_exists(const struct cgroup_tree *t, const char *path);
  */
 int cgroup_create_container(struct cgroup_tree *t, const char *parent, const char *id,
                             const struct oci_resources *r, int *ret_fd, struct err *err);
-/* Applies new limits (an in-place resize). -ENOENT when the container has no group. */
-int cgroup_update_container(struct cgroup_tree *t, const char *parent, const char *id,
-                            const struct oci_resources *r, struct err *err);
 /* SIGKILL to all of it, forks under way included. 0 when it does not exist. */
 int cgroup_kill_container(struct cgroup_tree *t, const char *parent, const char *id);
 /* Removes the leaf; while it is still populated, tries again from the loop. */
@@ -56,12 +53,3 @@ void cgroup_remove_container(struct cgroup_tree *t, const char *parent, const ch
 /* -ENOENT when it does not exist. */
 int cgroup_container_usage(const struct cgroup_tree *t, const char *parent, const char *id,
                            struct container_usage *ret);
-
-/**
- * cgroup_devices_attach() - puts the device filter on a group that has no process yet
- * @rules: the spec's, a later one wins; the devices every container has (null, zero, full, random,
- * urandom, tty, ptmx, pts) are always allowed, and so is mknod; everything else is denied
- * A filter attached before is replaced in one step.
- */
-int cgroup_devices_attach(int cgroup_fd, const struct oci_device_rule *rules, size_t n_rules,
-                          struct err *err);

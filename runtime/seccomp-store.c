@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
 #include <openssl/evp.h>
@@ -18,7 +19,6 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "runtime/oci-spec-names.h"
 #include "runtime/seccomp-compile.h"
 
 enum {
@@ -83,21 +83,34 @@ static int digest(const void *data, size_t n, uint8_t out[DIGEST_SIZE])
         return EVP_Digest(data, n, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
 }
 
+static void describe_rule(struct strbuf *b, const struct oci_seccomp_rule *rule)
+{
+        STRV_FOREACH (name, rule->names)
+                strbuf_addf(b, "%zu:%s ", strlen(*name), *name); /* "a b" is not "a", "b" */
+        strbuf_addf(b, "=%x,%d", rule->action, rule->errno_ret);
+        for (size_t i = 0; i < rule->n_args; i++)
+                strbuf_addf(b, ",%u:%d:%" PRIx64 ":%" PRIx64, rule->args[i].index, rule->args[i].op,
+                            rule->args[i].value, rule->args[i].value_two);
+        strbuf_add(b, "\n");
+}
+
 /* The profile, and whatever else decides how its program looks. */
 static int make_key(const struct oci_seccomp *profile, char key[static KEY_SIZE])
 {
         const struct scmp_version *v = seccomp_version();
-        json_auto_t *root = oci_seccomp_to_json(profile);
-        _cleanup_free_ char *text = NULL;
+        _cleanup_strbuf_ struct strbuf b = { 0 };
         uint8_t sum[DIGEST_SIZE];
         int r;
 
-        if (!root ||
-            json_set(root, "compiler",
-                     json_sprintf("%s/%u.%u.%u", SKIFF_VERSION, v->major, v->minor, v->micro)) < 0)
-                return -ENOMEM;
-        text = json_dumps(root, JSON_COMPACT);
-        r = text ? digest(text, strlen(text), sum) : -ENOMEM;
+        strbuf_addf(&b, "%s/%u.%u.%u\n%x,%d\n", SKIFF_VERSION, v->major, v->minor, v->micro,
+                    profile->default_action, profile->default_errno_ret);
+        STRV_FOREACH (architecture, profile->architectures)
+                strbuf_addf(&b, "%s\n", *architecture);
+        STRV_FOREACH (flag, profile->flags)
+                strbuf_addf(&b, "%s\n", *flag);
+        for (size_t i = 0; i < profile->n_rules; i++)
+                describe_rule(&b, &profile->rules[i]);
+        r = b.failed ? -ENOMEM : digest(b.data, b.len, sum);
         if (r == 0)
                 hex_encode(sum, sizeof sum, key);
         return r;

@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "runtime/cgroup-devices.h"
 #include "tests/check.h"
 
 static const char id[] = "00000000000000000000000000000000000000000000000000000000000000aa";
@@ -110,6 +111,7 @@ TEST(a_container_gets_a_leaf_with_its_device_filter)
 {
         struct oci_device_rule all = { true, 'a', -1, -1, (char *)"rwm" };
         _cleanup_close_ int fd = -1;
+        struct device_filters *filters = device_filters_new();
         struct container_usage usage;
         struct oci_resources r;
 
@@ -120,10 +122,11 @@ TEST(a_container_gets_a_leaf_with_its_device_filter)
         CHECK(cgroup_create_container(tree, "kubepods/burstable/podx", id, &r, &fd, NULL) == 0);
         CHECK_INT(exit_code_of(start_in(fd, opens_devices)), 0);
         /* replaced in one step, not added: all are open now, and closed again */
-        CHECK(cgroup_devices_attach(fd, &all, 1, NULL) == 0);
+        CHECK(device_filters_attach(filters, fd, &all, 1, NULL) == 0);
         CHECK_INT(exit_code_of(start_in(fd, opens_kmsg)), 0);
-        CHECK(cgroup_devices_attach(fd, NULL, 0, NULL) == 0);
+        CHECK(device_filters_attach(filters, fd, NULL, 0, NULL) == 0);
         CHECK_INT(exit_code_of(start_in(fd, opens_kmsg)), EPERM);
+        device_filters_free(filters);
         CHECK(cgroup_container_usage(tree, "kubepods/burstable/podx", id, &usage) == 0);
         CHECK(usage.cpu_usec != UINT64_MAX);
         cgroup_remove_container(tree, "kubepods/burstable/podx", id);
