@@ -1,5 +1,6 @@
 #include "base/http-parser.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -253,20 +254,29 @@ static int header_once(const struct http_head *h, const char *name, const char *
         return 0;
 }
 
-/* Does the comma-separated list in any header @name hold @token (any case)? */
-static bool header_has_token(const struct http_head *h, const char *name, const char *token)
+/* Does the comma-separated @list hold @token (any case)? */
+static bool list_has_token(const char *list, const char *token)
 {
         size_t n = strlen(token);
 
+        while (*list) {
+                list += strspn(list, ", \t");
+                if (strcspn(list, ", \t") == n && strncasecmp(list, token, n) == 0)
+                        return true;
+                list += strcspn(list, ",");
+        }
+        return false;
+}
+
+/* The same for all headers of that name together. */
+static bool header_has_token(const struct http_head *h, const char *name, const char *token)
+{
         for (size_t i = 0; i < h->n_headers; i++) {
-                if (strcasecmp(h->headers[i].name, name) != 0)
-                        continue;
-                for (const char *s = h->headers[i].value; *s;) {
-                        s += strspn(s, ", \t");
-                        if (strcspn(s, ", \t") == n && strncasecmp(s, token, n) == 0)
-                                return true;
-                        s += strcspn(s, ",");
-                }
+                const char *value = h->headers[i].value;
+
+                assert(value); /* parse_header_line() saw to it */
+                if (strcasecmp(h->headers[i].name, name) == 0 && list_has_token(value, token))
+                        return true;
         }
         return false;
 }
