@@ -335,6 +335,16 @@ void nft_rule_reject(struct nft_rule *r, int family)
         end(r, e);
 }
 
+void nft_rule_reset(struct nft_rule *r)
+{
+        struct expression e = begin(r, "reject");
+        uint8_t code = 0;
+
+        put_u32(r, NFTA_REJECT_TYPE, NFT_REJECT_TCP_RST);
+        put(r, NFTA_REJECT_ICMP_CODE, &code, sizeof code);
+        end(r, e);
+}
+
 void nft_rule_counter(struct nft_rule *r)
 {
         end(r, begin(r, "counter"));

@@ -102,6 +102,7 @@ void nft_rule_dynset(struct nft_rule *r, enum nft_dynset_ops op, const char *set
 void nft_rule_dnat(struct nft_rule *r, int family, unsigned address_reg, unsigned port_reg);
 void nft_rule_masquerade(struct nft_rule *r, uint32_t flags); /* NF_NAT_RANGE_… */
 void nft_rule_reject(struct nft_rule *r, int family);         /* by ICMP port unreachable */
+void nft_rule_reset(struct nft_rule *r); /* by TCP reset; the rule has matched TCP before it */
 void nft_rule_counter(struct nft_rule *r);
 void nft_rule_verdict(struct nft_rule *r, int code, const char *chain); /* @chain: goto, jump */
 

@@ -282,7 +282,7 @@ static int add_cluster_ip_check(const struct ruleset_context *ctx, struct rulese
 
         nft_rule_daddr(r, ctx->family, 0);
         nft_rule_lookup(r, ruleset_set(ctx->family, SET_CLUSTER_IPS)->name, 0, false);
-        nft_rule_reject(r, ctx->family);
+        nft_rule_verdict(r, NFT_GOTO, "reject");
         result = chain_add_rule(c, r, "port that the Service does not have");
         if (result < 0)
                 return result;
@@ -364,10 +364,24 @@ static int build_services(const struct ruleset_context *ctx, struct ruleset_chai
         return chain_add_rule(c, r, "node ports");
 }
 
+/*
+ * kube-proxy answers TCP by ICMP, too. An ICMP error that comes while the client is still inside
+ * connect(2) - always, from a pod on this node - does not end it: it would wait a second for its
+ * next attempt.
+ */
 static int build_reject(const struct ruleset_context *ctx, struct ruleset_chain *c)
 {
+        static const uint8_t tcp = IPPROTO_TCP;
         struct nft_rule *r = nft_rule_new();
+        int result;
 
+        nft_rule_l4proto(r, 0);
+        nft_rule_compare(r, NFT_CMP_EQ, 0, &tcp, sizeof tcp);
+        nft_rule_reset(r);
+        result = chain_add_rule(c, r, "refuse");
+        if (result < 0)
+                return result;
+        r = nft_rule_new();
         nft_rule_reject(r, ctx->family);
         return chain_add_rule(c, r, "refuse");
 }

@@ -38,10 +38,12 @@ struct sync {
         struct ip node_ips[FAMILIES];
         struct node_routes *routes;              /* owned; NULL: could not be watched */
         struct local_addresses_watch *addresses; /* owned; NULL: not needed */
-        struct udp_plan stale_flows;             /* of changes that are not in force yet */
+        struct udp_plan stale_flows;             /* of changes since flows were looked at */
         sd_event_source *timer;                  /* owned; the next sync, when one is due */
+        sd_event_source *sweep;                  /* owned; the next look at flows */
         sd_event_source *collect;                /* owned */
         usec_t ended_at, duration_usec;          /* of the last sync, CLOCK_MONOTONIC */
+        usec_t swept_at, sweep_usec; /* when flows were looked at last, and what it took */
         bool is_ready, addresses_changed;
 };
 
@@ -55,31 +57,35 @@ usec_t sync_interval(const struct proxy_config *c, usec_t duration_usec)
 }
 
 /* ---- when ---- */
-static int on_due(sd_event_source *source, uint64_t due_usec, void *userdata);
-
-/* The earlier of two dates stands. */
-static void arm(struct sync *s, usec_t due)
+/* Sets a timer, or makes it when there is none yet; the earlier of two dates stands. */
+static void arm(struct sync *s, sd_event_source **timer, usec_t due, sd_event_time_handler_t fn)
 {
         usec_t before;
         int enabled = SD_EVENT_OFF, r;
 
-        if (s->timer && sd_event_source_get_enabled(s->timer, &enabled) >= 0 &&
-            enabled != SD_EVENT_OFF && sd_event_source_get_time(s->timer, &before) >= 0 &&
+        if (*timer && sd_event_source_get_enabled(*timer, &enabled) >= 0 &&
+            enabled != SD_EVENT_OFF && sd_event_source_get_time(*timer, &before) >= 0 &&
             before <= due)
                 return;
-        if (!s->timer) {
-                r = sd_event_add_time(s->event, &s->timer, CLOCK_MONOTONIC, due, ACCURACY_USEC,
-                                      on_due, s);
+        if (!*timer) {
+                r = sd_event_add_time(s->event, timer, CLOCK_MONOTONIC, due, ACCURACY_USEC, fn, s);
                 /* whatever else is ready is read first, and goes into the same transaction */
                 if (r >= 0)
-                        r = sd_event_source_set_priority(s->timer, SD_EVENT_PRIORITY_IDLE);
+                        r = sd_event_source_set_priority(*timer, SD_EVENT_PRIORITY_IDLE);
         } else {
-                r = sd_event_source_set_time(s->timer, due);
+                r = sd_event_source_set_time(*timer, due);
                 if (r >= 0)
-                        r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+                        r = sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
         }
         if (r < 0)
-                log_warn(r, "Failed to arm the timer of the next sync");
+                log_warn(r, "Failed to arm a timer of the sync");
+}
+
+static int on_due(sd_event_source *source, uint64_t due_usec, void *userdata);
+
+static void arm_sync(struct sync *s, usec_t due)
+{
+        arm(s, &s->timer, due, on_due);
 }
 
 void sync_request(struct sync *s)
@@ -90,7 +96,8 @@ void sync_request(struct sync *s)
                 if (s->families[i].family && s->families[i].status.waiting_since == 0)
                         s->families[i].status.waiting_since = now;
         if (s->is_ready)
-                arm(s, MAX(now, s->ended_at + sync_interval(s->options.config, s->duration_usec)));
+                arm_sync(s, MAX(now,
+                                s->ended_at + sync_interval(s->options.config, s->duration_usec)));
 }
 
 void sync_set_ready(struct sync *s)
@@ -111,8 +118,9 @@ static void on_meddled(void *userdata)
         if (!s->is_ready)
                 return;
         log_notice("Somebody changed our nftables, repairing");
-        arm(s, MAX(now_monotonic(), s->ended_at + MAX(s->duration_usec * INTERVAL_PER_DURATION / 2,
-                                                      INTERVAL_MIN_MSEC * USEC_PER_MSEC)));
+        arm_sync(s, MAX(now_monotonic(),
+                        s->ended_at + MAX(s->duration_usec * INTERVAL_PER_DURATION / 2,
+                                          INTERVAL_MIN_MSEC * USEC_PER_MSEC)));
 }
 
 static void on_addresses_changed(void *userdata)
@@ -355,8 +363,12 @@ static void plan_stale_flows(const struct known_service *k, const struct service
                 log_oom();
 }
 
-static void forget_stale_flows(struct sync *s)
+/* A walk through the whole machine's connections: some tens of milliseconds on a large table. */
+static int on_sweep(_unused_ sd_event_source *source, _unused_ uint64_t due_usec, void *userdata)
 {
+        struct sync *s = userdata;
+        usec_t begun = now_monotonic();
+
         for (size_t i = 0; i < FAMILIES && s->stale_flows.n > 0; i++) {
                 _cleanup_err_ struct err err = { 0 };
                 size_t n = 0;
@@ -370,6 +382,17 @@ static void forget_stale_flows(struct sync *s)
                         log_debug("Forgot %zu UDP flows of endpoints that have gone", n);
         }
         udp_plan_done(&s->stale_flows);
+        s->swept_at = now_monotonic();
+        s->sweep_usec = s->swept_at - begun;
+        return 0;
+}
+
+static void arm_sweep(struct sync *s)
+{
+        if (s->stale_flows.n > 0)
+                arm(s, &s->sweep,
+                    MAX(now_monotonic(), s->swept_at + s->sweep_usec * INTERVAL_PER_DURATION),
+                    on_sweep);
 }
 
 static void set_missing(struct family_sync *f, const char *what)
@@ -437,24 +460,10 @@ static int on_collect(_unused_ sd_event_source *source, _unused_ uint64_t due_us
 
 static void arm_collect(struct sync *s)
 {
-        usec_t due = now_monotonic() + COLLECT_SEC * USEC_PER_SEC;
-        bool any = false;
-        int r;
-
         for (size_t i = 0; i < FAMILIES; i++)
-                any |= s->families[i].family && family_has_stale(s->families[i].family);
-        if (!any)
-                return;
-        if (!s->collect) {
-                r = sd_event_add_time(s->event, &s->collect, CLOCK_MONOTONIC, due, USEC_PER_SEC,
-                                      on_collect, s);
-        } else {
-                r = sd_event_source_set_time(s->collect, due);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(s->collect, SD_EVENT_ONESHOT);
-        }
-        if (r < 0)
-                log_warn(r, "Failed to arm a timer");
+                if (s->families[i].family && family_has_stale(s->families[i].family))
+                        arm(s, &s->collect, now_monotonic() + COLLECT_SEC * USEC_PER_SEC,
+                            on_collect);
 }
 
 static int apply_changes(struct sync *s)
@@ -479,7 +488,7 @@ static void run(struct sync *s)
 
         if (r < 0) {
                 log_warn(r, "Failed to work out nftables for Services, trying again");
-                arm(s, begun + s->options.config->sync_period_usec);
+                arm_sync(s, begun + s->options.config->sync_period_usec);
                 return;
         }
         for (size_t i = 0; i < FAMILIES; i++) {
@@ -492,9 +501,9 @@ static void run(struct sync *s)
                 again = MIN(again, due);
         }
         if (all_in_force)
-                forget_stale_flows(s);
+                arm_sweep(s);
         if (again != USEC_NEVER)
-                arm(s, again);
+                arm_sync(s, again);
         arm_collect(s);
         s->ended_at = now_monotonic();
         s->duration_usec = s->ended_at - begun;
@@ -555,6 +564,7 @@ struct sync *sync_free(struct sync *s)
         if (!s)
                 return NULL;
         sd_event_source_disable_unref(s->timer);
+        sd_event_source_disable_unref(s->sweep);
         sd_event_source_disable_unref(s->collect);
         node_routes_free(s->routes);
         local_addresses_watch_free(s->addresses);

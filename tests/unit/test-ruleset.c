@@ -323,7 +323,7 @@ TEST(the_number_of_rules_does_not_depend_on_services)
         for (size_t i = 0; i < r.n_chains; i++)
                 n += r.chains[i].n_rules;
         CHECK_INT(r.n_chains, 10);
-        CHECK_INT(n, 23);
+        CHECK_INT(n, 24);
 }
 
 TEST(without_a_detector_nothing_is_masqueraded_for_being_foreign)
