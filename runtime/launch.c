@@ -88,8 +88,13 @@ static int follow(struct launch *l, const struct launch_report *report, int pidf
 {
         siginfo_t info;
 
-        if (pidfd < 0 || report->pid <= 0)
+        if (report->pid <= 0)
                 return -EBADMSG;
+        if (pidfd < 0) { /* no descriptor was left for it: it must not run unwatched */
+                kill((pid_t)report->pid, SIGKILL);
+                waitid(P_PID, (id_t)report->pid, &info, WEXITED);
+                return -EMFILE;
+        }
         waitid(P_PIDFD, (id_t)l->pidfd, &info, WEXITED);
         close(l->pidfd);
         l->pidfd = pidfd;

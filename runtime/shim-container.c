@@ -594,8 +594,9 @@ void container_start(struct reply_to to, const char *id)
         switch (c->phase) {
         case CONTAINER_CREATED:
                 c->waiting = to;
-                c->phase = CONTAINER_STARTING;
-                launch_go(&c->launch); /* a failure is a dead child: the channel tells */
+                /* a failure is a dead child, whose end the channel tells in a moment */
+                if (launch_go(&c->launch) == 0)
+                        c->phase = CONTAINER_STARTING;
                 break;
         case CONTAINER_STARTING:
         case CONTAINER_DYING:

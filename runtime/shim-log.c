@@ -100,6 +100,7 @@ int log_reopen(struct container_log *log)
         safe_close(log->file);
         log->file = fd;
         log->size = size;
+        log->rotate_at = log->max_size;
         return 0;
 }
 
@@ -205,7 +206,7 @@ static void rotate(struct container_log *log)
                 r = log_reopen(log);
         if (r < 0) { /* on with the file that is open, for as much again */
                 complain(log, "Failed to rotate, writing on", r);
-                log->size = 0;
+                log->rotate_at = log->size + log->max_size;
                 return;
         }
         log->complained = false;
@@ -244,7 +245,7 @@ static void write_batch(struct container_log *log, struct batch *b)
         }
         b->n = 0;
         b->bytes = 0;
-        if (log->max_size > 0 && log->file >= 0 && log->size >= log->max_size)
+        if (log->max_size > 0 && log->file >= 0 && log->size >= log->rotate_at)
                 rotate(log);
 }
 

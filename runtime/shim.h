@@ -120,7 +120,7 @@ int exit_record_write(int records, const char *id, const struct exit_record *rec
 struct container_log {
         int dir, file; /* owned */
         char *name;    /* owned: the file's, below dir */
-        uint64_t size, max_size;
+        uint64_t size, max_size, rotate_at;
         uint32_t max_files;
         bool complained;
 };

@@ -375,6 +375,18 @@ const char *rig_log_path(const char *id)
         return rig_path("log/%s/0.log", id);
 }
 
+void rig_wait_for_log(const char *id, const char *text)
+{
+        static char log[1 << 16];
+
+        for (int n = 0; n < RIG_TIMEOUT_MSEC / 10; n++) {
+                if (rig_read(rig_log_path(id), log, sizeof log) > 0 && strstr(log, text))
+                        return;
+                usleep(10000);
+        }
+        fail_msg("'%s' never came into the log", text);
+}
+
 void rig_compile(const char *id, const struct rig_container *c, struct plan_writer *w)
 {
         uint64_t caps = c->no_caps ? 0 : c->caps ? c->caps : CAPS_DEFAULT;

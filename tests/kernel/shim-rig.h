@@ -106,6 +106,7 @@ void rig_write(const char *path, const char *text, mode_t mode);
 /* A file whole; NUL-terminated, cut at @size. -1: it is not there. */
 ssize_t rig_read(const char *path, char *buf, size_t size);
 const char *rig_log_path(const char *id);
+void rig_wait_for_log(const char *id, const char *text);
 const char *rig_cgroup_path(const char *id);
 /* An empty layer directory of that name. */
 const char *rig_layer(const char *name);

@@ -120,10 +120,12 @@ TEST(a_filter_that_kills_on_our_own_calls_does_not_keep_a_container_from_startin
                 { -1, 0 },
         };
         static struct rig_exec_outcome e;
-        struct rig_container c = { .argv = rig_sh("cat /proc/self/status; mkdir /tmp/x; sleep 100"),
-                                   .uid = 1000,
-                                   .gid = 1000,
-                                   .seccomp = filter_of(kills) };
+        struct rig_container c = {
+                .argv = rig_sh("cat /proc/self/status; mkdir /tmp/x; echo end; sleep 100"),
+                .uid = 1000,
+                .gid = 1000,
+                .seccomp = filter_of(kills)
+        };
         const char *id = rig_new_id(), *status[] = { "cat", "/proc/self/status", NULL };
 
         rig_up(&plain);
@@ -137,6 +139,7 @@ TEST(a_filter_that_kills_on_our_own_calls_does_not_keep_a_container_from_startin
         CHECK_STR(line_of(e.output, "CapEff:"), "CapEff:\t0000000000000000");
         CHECK_STR(line_of(e.output, "Seccomp:"), "Seccomp:\t2");
         CHECK_STR(line_of(e.output, "NoNewPrivs:"), "NoNewPrivs:\t0");
+        rig_wait_for_log(id, "F end");
         CHECK_INT(rig_request(SHIM_KILL, id, 9, NULL, 0, NULL), 0);
         rig_wait(SHIM_EV_EXITED, id, 0, &m);
         {

@@ -100,13 +100,7 @@ TEST(a_signal_reaches_the_first_process_and_the_code_is_128_and_the_signal)
         rig_up(&plain);
         id = create_and_start(&(struct rig_container){
                 .argv = rig_sh("trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done") });
-        for (int i = 0; i < 200; i++) {
-                char text[256];
-
-                if (rig_read(rig_log_path(id), text, sizeof text) > 0)
-                        break;
-                usleep(10000);
-        }
+        rig_wait_for_log(id, "up");
         CHECK_INT(rig_request(SHIM_KILL, id, SIGTERM, NULL, 0, NULL), 0);
         rig_wait(SHIM_EV_EXITED, id, 0, &m);
         CHECK_INT(m.m.value, 9);
@@ -275,6 +269,7 @@ TEST(a_new_connection_finds_every_container_and_what_it_has_missed)
 
                 CHECK_INT(shim_send(rig_connection, &ack, NULL, NULL, 0), 0);
         }
+        CHECK_INT(rig_request(SHIM_REOPEN, exits, 0, NULL, 0, NULL), 0); /* it is read by now */
         rig_reconnect();
         CHECK_INT(rig_request(SHIM_HELLO, NULL, 0, NULL, 0, &m), 0);
         rig_wait(SHIM_EV_END, NULL, 0, &m);
@@ -463,8 +458,7 @@ TEST(a_log_is_opened_anew_on_request_and_never_through_a_link)
 
         rig_up(&plain);
         id = create_and_start(&c);
-        for (int i = 0; i < 200 && rig_read(rig_log_path(id), text, sizeof text) <= 0; i++)
-                usleep(10000);
+        rig_wait_for_log(id, "one");
         CHECK_INT(rename(rig_log_path(id), rig_path("log/%s/rotated", id)), 0);
         rig_write(rig_path("canary"), "", 0600);
         CHECK_INT(symlink(rig_path("canary"), rig_log_path(id)), 0);
