@@ -74,7 +74,7 @@ def containers_of_a_pod_share_network_and_an_empty_dir(t):
 
 @test
 def process_namespaces_are_apart_unless_shared(t):
-    look = "sleep 1; ps -o args | grep -c '[s]leep 12345'; echo pid $$$$"
+    look = "sleep 1; ps -o args | grep -cx '[s]leep 12345'; echo pid $$$$"
     apart = t.output("apart", container("c", "sh", "-c", look), shell("other", "sleep 12345 & sleep 4"), restartPolicy="Never", timeout=40)
     expect_equal(apart.split(), ["0", "pid", "1"], "processes seen apart")
     shared = t.output("shared", container("c", "sh", "-c", look), shell("other", "sleep 12345 & sleep 4"), shareProcessNamespace=True, timeout=40)

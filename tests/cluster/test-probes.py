@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Probes of every kind, what follows from them, and how pods end."""
 import os
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from skifftest import Failure, brief, condition, container, expect, expect_equal, expect_match, script, shell, test, wait_for, web
+from skifftest import Failure, brief, condition, container, expect, expect_equal, script, shell, test, wait_for, web
 
 FAST = {"periodSeconds": 1, "failureThreshold": 2}
 
@@ -164,13 +165,16 @@ def delete_by_force_ends_the_processes_too(t):
 
 @test
 def a_pre_stop_hook_runs_before_sigterm(t):
-    t.run("p", shell("c", "trap 'cat /tmp/hook; exit 0' TERM; forever", lifecycle={
+    t.run("p", shell("c", "trap 'cat /tmp/hook; exit 0' TERM; echo up; forever", lifecycle={
         "preStop": {"exec": {"command": ["sh", "-c", "echo hook ran > /tmp/hook"]}}}), terminationGracePeriodSeconds=10)
     t.wait_ready("p")
-    follow = t.kubectl  # the last line must be read before the pod is gone
+    # the last line has to be read before the pod is gone
+    reader = subprocess.Popen([t.cluster.folder + "/bin/kubectl", "--kubeconfig", t.cluster.folder + "/kubeconfig", "-n", t.namespace,
+                               "logs", "-f", "p"], stdout=subprocess.PIPE, text=True)
+    t.cleanups.append(reader.kill)
+    expect_equal(reader.stdout.readline(), "up\n", "first line")
     t.kubectl("delete", "pod", "p", "--wait=false")
-    text = follow("logs", "-f", "p", check=False).stdout
-    expect_match(text, "hook ran", "log of the pod's end")
+    expect_equal(reader.communicate(timeout=30)[0], "hook ran\n", "last line")
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def the_api_server_is_away_and_everything_goes_on(t):
     if t.cluster.is_skiff:
         expect(took < 2, f"the right status took {took:.1f} s after the API server was ready")
     t.run("after", container("c", "true"), node="node-1", restartPolicy="Never")
-    t.wait_phase("after", "Succeeded")
+    t.wait_phase("after", "Succeeded", 60)
     # upstream's own back-off after such an outage takes a minute; the tests that follow need not wait
     for part in ("kube-controller-manager", "kube-scheduler"):
         t.cluster.kill(part)

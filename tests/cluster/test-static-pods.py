@@ -83,7 +83,7 @@ def deleting_the_mirror_leaves_the_pod_running(t):
         if seen and seen["metadata"]["uid"] != before["metadata"]["uid"] and seen["status"].get("containerStatuses"):
             return seen
         raise Failure(brief(seen))
-    after = wait_for("the mirror comes back", back, timeout=90)
+    after = wait_for("the mirror comes back", back, timeout=150)
     expect_equal(after["status"]["containerStatuses"][0]["containerID"], before["status"]["containerStatuses"][0]["containerID"], "container")
     expect_equal(after["status"]["containerStatuses"][0]["restartCount"], 0, "restarts")
 

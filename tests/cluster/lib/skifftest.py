@@ -75,6 +75,11 @@ def wait_for(what, look, timeout=30, every=0.15):
         time.sleep(every)
 
 
+def cluster_id(folder):
+    """What names all that belongs to a cluster on this machine; as common.sh has it."""
+    return hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:6]
+
+
 class Api:
     """The API server, as the administrator, one connection per thread."""
 
@@ -149,8 +154,7 @@ class Cluster:
 
     def netns(self, where):
         """The network namespace of a node, or of the hub; named as common.sh names it."""
-        cluster = hashlib.sha256(self.folder.encode()).hexdigest()[:6]
-        return f"/run/netns/skiff-{cluster}" + ("" if where == "hub" else "-" + where.split("-")[1])
+        return f"/run/netns/skiff-{cluster_id(self.folder)}" + ("" if where == "hub" else "-" + where.split("-")[1])
 
     def on(self, where, *argv, check=True, timeout=30):
         """Runs a command in a node's network namespace (or "hub"'s); its output."""
