@@ -18,7 +18,7 @@
 struct file_version {
         dev_t device;
         ino_t inode;
-        struct timespec modified;
+        struct timespec changed; /* ctime: chmod counts too */
         off_t size;
 };
 
@@ -55,10 +55,9 @@ static bool file_changed(const char *path, struct file_version *v)
 
         if (!path || stat(path, &st) < 0)
                 return false;
-        now = (struct file_version){ st.st_dev, st.st_ino, st.st_mtim, st.st_size };
+        now = (struct file_version){ st.st_dev, st.st_ino, st.st_ctim, st.st_size };
         if (now.device == v->device && now.inode == v->inode && now.size == v->size &&
-            now.modified.tv_sec == v->modified.tv_sec &&
-            now.modified.tv_nsec == v->modified.tv_nsec)
+            now.changed.tv_sec == v->changed.tv_sec && now.changed.tv_nsec == v->changed.tv_nsec)
                 return false;
         *v = now;
         return true;
@@ -99,11 +98,9 @@ static void refresh_token(struct kube_session *s)
                 r = set_token(s, text);
                 explicit_bzero(text, n);
         }
-        if (r < 0) {
-                s->token_version = (struct file_version){ 0 };
+        if (r < 0)
                 log_warn(r, "Failed to read token file '%s', keeping the token read before",
                          s->token_file);
-        }
 }
 
 /* curl reads certificate and key files whenever it connects; so a new one wants new connections. */

@@ -64,6 +64,33 @@ struct fake *fake_stop(struct fake *f)
         return NULL;
 }
 
+static char pki[] = "/tmp/skiff-test-pki-XXXXXX";
+
+static void remove_pki(void)
+{
+        fs_remove_tree_at(AT_FDCWD, pki);
+}
+
+const char *fake_pki(void)
+{
+        static bool made;
+        const char *const args[] = { pki, NULL };
+        int status = -1;
+        pid_t pid;
+
+        if (made)
+                return pki;
+        CHECK(mkdtemp(pki) != NULL);
+        atexit(remove_pki);
+        pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+                exec_server("pki.py", args, STDERR_FILENO);
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        made = true;
+        return pki;
+}
+
 static size_t on_bytes(char *data, size_t size, size_t n, void *userdata)
 {
         strbuf_add_n(userdata, data, size * n);

@@ -18,6 +18,9 @@ struct fake {
 struct fake *fake_start(const char *script, const char *const *args);
 struct fake *fake_stop(struct fake *f); /* kills and reaps */
 
+/* A folder with the certificates of pki.py, made once and removed when the program ends. */
+const char *fake_pki(void);
+
 /* Blocking request; @body is printf text or NULL. Owned answer (JSON null when it is not JSON). */
 json_t *fake_ask(struct fake *f, const char *method, const char *path, const char *body, ...)
         __attribute__((format(printf, 4, 5)));
