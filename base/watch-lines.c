@@ -11,22 +11,21 @@ void watch_lines_reset(struct watch_lines *l)
         l->skipping = false;
 }
 
+/* Of a line that turns out too long the beginning stays. */
 static int keep(struct watch_lines *l, const char *data, size_t n)
 {
-        if (l->skipping)
-                return 0;
-        if (n > l->max - l->partial.len) {
+        size_t room = l->skipping ? WATCH_LINES_PREFIX : l->max;
+
+        if (!l->skipping && n > l->max - l->partial.len) {
                 struct strbuf prefix = { 0 };
 
-                strbuf_add_n(&prefix, l->partial.data,
-                             MIN(l->partial.len, (size_t)WATCH_LINES_PREFIX));
-                strbuf_add_n(&prefix, data, MIN(n, WATCH_LINES_PREFIX - prefix.len));
+                room = WATCH_LINES_PREFIX;
+                strbuf_add_n(&prefix, l->partial.data, MIN(l->partial.len, room));
                 strbuf_done(&l->partial);
                 l->partial = prefix;
                 l->skipping = true;
-        } else {
-                strbuf_add_n(&l->partial, data, n);
         }
+        strbuf_add_n(&l->partial, data, MIN(n, room - l->partial.len));
         return l->partial.failed ? -ENOMEM : 0;
 }
 
