@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
+#include "runtime/host-port.h"
 #include "runtime/image-store.h"
 #include "runtime/runtime-internal.h"
 #include "runtime/seccomp-store.h"
@@ -90,6 +91,7 @@ static int on_ready_due(_unused_ sd_event_source *s, _unused_ uint64_t usec, voi
         sandbox_give_up_waiting(rt);
         pod_network_settle(rt->network);
         container_sweep(rt);
+        host_ports_restore(rt->host_ports);
         rt->is_ready = true;
         if (rt->ready)
                 rt->ready(rt->userdata);
@@ -253,6 +255,8 @@ static int open_parts(struct runtime *rt, struct err *err)
         if (r == 0)
                 r = pod_network_new(rt, &rt->network, err);
         if (r == 0)
+                r = host_ports_new(rt, &rt->host_ports, err);
+        if (r == 0)
                 r = image_store_new(rt->event, &rt->options, rt->events.on_image_changed,
                                     rt->userdata, &rt->images, err);
         return r;
@@ -321,6 +325,7 @@ struct runtime *runtime_free(struct runtime *rt)
         sandboxes = TAKE_PTR(rt->sandboxes);
         map_free_with(sandboxes, free_sandbox);
         image_store_free(rt->images);
+        host_ports_free(rt->host_ports);
         pod_network_free(rt->network);
         shim_launcher_free(rt->launcher);
         cgroup_tree_free(rt->cgroups);

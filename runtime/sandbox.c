@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
+#include "runtime/host-port.h"
 #include "runtime/plan.h"
 #include "runtime/record.h"
 
@@ -112,6 +113,7 @@ static void forget(struct sandbox *s)
 {
         _cleanup_free_ char *name = text_printf("%s.json", s->id);
 
+        host_ports_remove(s->rt->host_ports, s);
         pod_network_release(s->rt->network, s->id);
         shim_launcher_forget(s->rt->launcher, s->id);
         if (name && unlinkat(s->rt->sandboxes_fd, name, 0) < 0 && errno != ENOENT)
@@ -128,6 +130,7 @@ static void finish_stop(struct sandbox *s)
         struct list_node *n;
 
         s->stop_source = sd_event_source_disable_unref(s->stop_source);
+        host_ports_remove(s->rt->host_ports, s); /* before the address is another's */
         s->stopped = true;
         s->addresses.n = 0;
         pod_network_release(s->rt->network, s->id);
@@ -197,11 +200,17 @@ static void on_ready(const struct shim_message *m, const char *text, void *userd
         struct sandbox *s = userdata;
         struct sandbox_op *op;
         _cleanup_err_ struct err err = { 0 };
+        int r;
 
         if (s->status.state != SANDBOX_STARTING)
                 return;
         if (m->verb == SHIM_FAILED) {
                 fail_run(s, shim_failure(m, text, &err), &err);
+                return;
+        }
+        r = host_ports_add(s->rt->host_ports, s, &err);
+        if (r < 0) {
+                fail_run(s, r, &err);
                 return;
         }
         set_state(s, SANDBOX_READY);
@@ -308,6 +317,9 @@ static int start(struct sandbox *s, struct err *err)
         _cleanup_close_ int plan_fd = -1;
         int r = 0;
 
+        r = host_ports_check(s->ports, s->n_ports, err);
+        if (r < 0)
+                return r;
         if (!cgroup_exists(s->rt->cgroups, s->cgroup_parent))
                 return err_set_kind(err, -ENOENT, ERR_SANDBOX, "cgroup '%s' does not exist",
                                     s->cgroup_parent);

@@ -18,6 +18,7 @@ struct sandbox {
         struct pod_addresses addresses;
         struct runtime_port *ports; /* owned, with their host_ip */
         size_t n_ports;
+        bool ports_in_force; /* host-port.c has redirected them */
 
         struct shim *shim;      /* owned; NULL: dead, or not started yet */
         bool stopped;           /* nothing runs, addresses are given back */

@@ -8,8 +8,10 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/nft.h"
 #include "base/text.h"
 #include "runtime/record.h"
+#include "tests/kernel/netns.h"
 #include "tests/kernel/runtime-rig.h"
 
 static char sandbox[RUNTIME_ID_SIZE];
@@ -418,6 +420,106 @@ TEST(a_sandbox_on_the_hosts_network_has_no_address_of_its_own)
         }
         rig_down();
         snprintf(rig_network, sizeof rig_network, "10.99.0.0/24");
+}
+
+static int note_chain(_unused_ const struct nft_found_chain *chain, void *userdata)
+{
+        *(bool *)userdata = true;
+        return 0;
+}
+
+static bool host_has_table(void)
+{
+        struct nft *n = NULL;
+        bool found = false;
+
+        CHECK(nft_open(&n, NULL) == 0);
+        CHECK(nft_list_chains(n, NFPROTO_IPV4, "skiff-rig-ports", note_chain, &found, NULL) == 0);
+        nft_free(n);
+        return found;
+}
+
+static void flush_by_others(void)
+{
+        struct nft_batch *b;
+        struct nft *n = NULL;
+
+        CHECK(nft_open(&n, NULL) == 0);
+        CHECK(nft_batch_new(NFPROTO_IPV4, "skiff-rig-ports", &b) == 0);
+        nft_batch_delete_table(b);
+        CHECK(nft_commit(n, b, NULL, NULL) == 0);
+        nft_batch_free(b);
+        nft_free(n);
+}
+
+/* What a server behind a hostPort says to a client here, on the host; "" when nothing. */
+static const char *ask_host_port(uint16_t port)
+{
+        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+        static char text[64];
+        _cleanup_close_ int fd = -1;
+        ssize_t n = 0;
+
+        inet_pton(AF_INET, "10.98.0.1", &to.sin_addr);
+        for (int i = 0; i < 50 && n <= 0; i++) {
+                safe_close(fd);
+                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+                if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+                        n = read(fd, text, sizeof text - 1);
+                if (n <= 0)
+                        usleep(20000);
+        }
+        text[n > 0 ? n : 0] = '\0';
+        return text;
+}
+
+static struct rig_answer run_with_port(uint16_t host_port)
+{
+        struct runtime_port port = { .protocol = IPPROTO_TCP,
+                                     .host_port = host_port,
+                                     .container_port = 80 };
+        struct sandbox_config config = {
+                .hostname = "web", .cgroup_parent = "kubepods/pod1", .ports = &port, .n_ports = 1
+        };
+
+        return rig_run_sandbox(&config);
+}
+
+TEST(a_host_port_leads_to_its_pod)
+{
+        static const char server[] = "while true; do nc -l -p 80 -e echo hi; done";
+        struct rig_answer web, taken;
+        const char *id;
+
+        rig_up();
+        netns_address("lo", "10.98.0.1/32");
+        CHECK(!host_has_table());
+        web = run_with_port(8080);
+        if (web.r == -EOPNOTSUPP)
+                check_skip_all("no nftables");
+        CHECK_INT(web.r, 0);
+        rig_begin_shell(web.id, server);
+        CHECK_STR(ask_host_port(8080), "hi\n");
+        taken = run_with_port(8080);
+        CHECK(taken.r < 0 && taken.kind == ERR_SANDBOX_NETWORK);
+        CHECK_CONTAINS(taken.text, "belongs to another pod");
+        CHECK_STR(ask_host_port(8080), "hi\n");
+        /* the pod itself and another one, by the host's address */
+        run_sandbox();
+        id = rig_begin_shell(sandbox, "nc 10.98.0.1 8080 < /dev/null");
+        CHECK_INT(rig_wait_exit(id)->exit_code, 0);
+        CHECK_CONTAINS(rig_log_of(id), "hi\n");
+        id = rig_begin_shell(web.id, "nc 10.98.0.1 8080 < /dev/null");
+        CHECK_INT(rig_wait_exit(id)->exit_code, 0);
+        CHECK_CONTAINS(rig_log_of(id), "hi\n");
+        rig_restart();
+        CHECK_STR(ask_host_port(8080), "hi\n");
+        flush_by_others();
+        rig_idle(100);
+        CHECK_STR(ask_host_port(8080), "hi\n"); /* repaired */
+        CHECK_INT(rig_stop(web.id).r, 0);
+        CHECK(!host_has_table());
+        rig_down();
 }
 
 /* ---- restarts ---- */
