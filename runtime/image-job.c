@@ -14,18 +14,31 @@ enum {
 
 static const char *const kind_names[] = { "pull", "import", "remove", NULL };
 
-static void wipe(char *secret)
+static void wipe(char **secret)
 {
-        if (secret)
-                explicit_bzero(secret, strlen(secret));
-        free(secret);
+        if (*secret)
+                explicit_bzero(*secret, strlen(*secret));
+        free(*secret);
+        *secret = NULL;
 }
 
 static void credential_done(struct image_credential *c)
 {
-        free(c->username);
-        wipe(c->password);
-        wipe(c->identity_token);
+        wipe(&c->username);
+        wipe(&c->password);
+        wipe(&c->identity_token);
+}
+
+void image_job_forget_secrets(struct image_job *job)
+{
+        for (size_t i = 0; i < job->n_endpoints; i++)
+                credential_done(&job->endpoints[i].credential);
+        for (size_t i = 0; i < job->n_auths; i++)
+                credential_done(&job->auths[i]);
+        for (size_t i = 0; i < job->n_hosts; i++)
+                wipe(&job->hosts[i].key);
+        wipe(&job->https_proxy); /* may hold a password */
+        wipe(&job->http_proxy);
 }
 
 void image_job_done(struct image_job *job)
@@ -43,7 +56,7 @@ void image_job_done(struct image_job *job)
                 free(job->hosts[i].host);
                 free(job->hosts[i].ca);
                 free(job->hosts[i].certificate);
-                wipe(job->hosts[i].key);
+                wipe(&job->hosts[i].key);
         }
         for (size_t i = 0; i < job->n_auths; i++)
                 credential_done(&job->auths[i]);
@@ -60,8 +73,8 @@ void image_job_done(struct image_job *job)
         free(job->name);
         free(job->tag);
         free(job->digest);
-        free(job->https_proxy);
-        free(job->http_proxy);
+        wipe(&job->https_proxy);
+        wipe(&job->http_proxy);
         free(job->no_proxy);
         *job = (struct image_job){ 0 };
 }

@@ -84,6 +84,8 @@ struct image_job {
 
 void image_job_done(struct image_job *job);
 #define _cleanup_image_job_ _cleanup_(image_job_done)
+/* Wipes passwords, tokens and keys: for a process that starts others which must not have them. */
+void image_job_forget_secrets(struct image_job *job);
 /* New reference; NULL without memory. */
 json_t *image_job_to_json(const struct image_job *job);
 /* Defaults: fetcher_uid IMAGE_FETCHER_UID, 3 layers at a time, 60 s. -EINVAL, -ENOMEM. */

@@ -1,647 +1,599 @@
-/*
- * Pulls and imports: one skiff-image per job. Its events come line by line over a pipe and are
- * believed as far as a stranger's; layers are taken out of the job's directory as they get
- * complete, so that an interrupted pull need not fetch them again, and the image is recorded last.
- * Callers that want the same are served by the same job.
- */
+#include "runtime/image-pull.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "base/yaml.h"
-#include "runtime/image-ref.h"
-#include "runtime/image-store-internal.h"
-#include "runtime/runtime-internal.h"
+#include "runtime/digest.h"
+#include "runtime/image-plan.h"
 
-#define RESERVE_BYTES   (256ULL << 20) /* left free on the file system */
-#define PARALLEL_LAYERS 3
-#define STALL_SEC       60
-#define CA_MAX          (1 << 20)
+#define JOB_TIMEOUT_USEC (12 * 60 * USEC_PER_MINUTE)
+enum { REMOVER_FAILURES_MAX = 3 };
 
-struct image_task {
-        struct image_store *store;
-        struct list_node node;
-        struct list waiters;  /* struct pull_op */
-        char *key;            /* of identical pulls; NULL: an import */
-        char *reference;      /* normalized; import: the name to give, or NULL */
-        struct image_ref ref; /* of a pull */
-        json_t *job;          /* owned until started; holds credentials */
-        int archive_fd;       /* owned; import */
-        char dir_name[16];
-        int dir_fd, events_fd;   /* owned */
-        struct child *child;     /* owned */
-        sd_event_source *events; /* owned */
-        struct strbuf line;
-        struct stored_image *image; /* what came */
-        bool done, failed;
-        int result;
-        struct err err;
-};
-
-struct pull_op {
-        struct runtime_op op; /* first */
-        struct image_task *task;
+/* One caller that waits. */
+struct pull_wait {
+        struct runtime_op op; /* first: what the caller holds */
         struct list_node node;
         image_done_fn done;
         void *userdata;
 };
 
-static void start_waiting_tasks(struct image_store *s);
+struct pull {
+        struct image_store *store; /* borrowed */
+        struct list_node node;
+        struct list waits;
+        char *key;            /* owned: what makes pulls identical; NULL: an import */
+        struct image_ref ref; /* of a pull */
+        char *import_name;    /* owned: name for what is imported; NULL: what the archive says */
+        struct image_job job; /* until it runs */
+        int archive_fd;       /* owned */
 
-/* ---- ends ---- */
+        char dir_name[16]; /* in incoming/ */
+        int dir_fd;        /* owned */
+        struct child *child;
+        int events_fd; /* owned */
+        sd_event_source *events_source;
+        struct strbuf line; /* events read and not yet complete */
+        bool has_exited, is_complete;
+        int error; /* negative errno: the first */
+        struct err err;
+        char *image_id; /* owned: what came of it */
+};
 
-static void task_free(struct image_task *t)
+static struct pull *pull_free(struct pull *p)
 {
-        struct pull_op *op, *next;
+        struct pull_wait *w, *next;
 
-        LIST_FOREACH_SAFE (op, next, &t->waiters, node) {
-                list_remove(&op->node);
-                free(op);
+        if (!p)
+                return NULL;
+        list_remove(&p->node);
+        if (p->child)
+                p->store->n_running--;
+        child_free(p->child);
+        sd_event_source_disable_unref(p->events_source);
+        safe_close(p->events_fd);
+        safe_close(p->dir_fd);
+        safe_close(p->archive_fd);
+        image_job_done(&p->job);
+        image_ref_done(&p->ref);
+        LIST_FOREACH_SAFE (w, next, &p->waits, node) {
+                list_remove(&w->node);
+                free(w);
         }
-        list_remove(&t->node);
-        child_free(t->child);
-        sd_event_source_disable_unref(t->events);
-        safe_close(t->events_fd);
-        if (t->dir_fd >= 0) {
-                safe_close(t->dir_fd);
-                fs_remove_tree_at(t->store->jobs_fd, t->dir_name);
-        }
-        safe_close(t->archive_fd);
-        strbuf_done(&t->line);
-        json_decref(t->job);
-        image_ref_done(&t->ref);
-        err_done(&t->err);
-        free(t->key);
-        free(t->reference);
-        free(t);
+        strbuf_done(&p->line);
+        err_done(&p->err);
+        free(p->image_id);
+        free(p->import_name);
+        free(p->key);
+        free(p);
+        return NULL;
 }
+DEFINE_CLEANUP(struct pull *, pull_free)
 
-void image_store_stop_jobs(struct image_store *s)
+void image_pulls_stop(struct image_store *s)
 {
-        struct image_task *t, *next;
+        struct pull *p, *next;
 
-        LIST_FOREACH_SAFE (t, next, &s->jobs, node)
-                task_free(t);
-}
-
-/* Tells everybody who waits, then goes. */
-static void task_finish(struct image_task *t)
-{
-        struct image_store *s = t->store;
-        bool was_running = t->child || t->dir_fd >= 0;
-        struct list_node *node;
-
-        list_remove(&t->node); /* a new pull of the same may start from a callback */
-        while ((node = list_pop(&t->waiters))) {
-                struct pull_op *op = CONTAINER_OF(node, struct pull_op, node);
-                const struct image_pull_result result = { t->image ? t->image->id : NULL,
-                                                          t->image ? t->image->info.size : 0 };
-
-                if (!op->op.abandoned)
-                        op->done(t->result, t->result < 0 ? NULL : &result,
-                                 t->result < 0 ? &t->err : NULL, op->userdata);
-                free(op);
-        }
-        task_free(t);
-        if (was_running)
-                s->n_running--;
-        image_store_sweep(s);
-        start_waiting_tasks(s);
-}
-
-static void task_fail(struct image_task *t, int r, struct err *why)
-{
-        if (t->failed)
+        if (!s->pulls.head.next)
                 return;
-        t->failed = true;
-        t->result = r < 0 ? r : -EIO;
-        err_move(&t->err, why);
-        err_kind(&t->err, t->result, ERR_IMAGE_PULL);
+        LIST_FOREACH_SAFE (p, next, &s->pulls, node)
+                pull_free(p);
 }
 
-/* ---- events of skiff-image ---- */
+/* ---- the trash ---- */
 
-static int take_image(struct image_task *t, const struct image_event_image *e, struct err *err)
+static void start_remover(struct image_store *s);
+
+static void on_remover_done(struct child *c, const struct child_result *result, void *userdata)
 {
-        struct image_store *s = t->store;
-        _cleanup_free_ char *name = t->ref.host ? image_ref_name(&t->ref) : NULL, *digest = NULL;
-        const char *manifest = e->index_digest ? e->index_digest : e->manifest_digest;
+        struct image_store *s = userdata;
+
+        s->remover = child_free(c);
+        if (result->exit_code != 0) {
+                log_warn(0, "Removing layers failed: %s", result->errors);
+                if (++s->remover_failures >= REMOVER_FAILURES_MAX)
+                        return; /* the next start will try again */
+        } else {
+                s->remover_failures = 0;
+        }
+        if (s->trash_is_full || result->exit_code != 0)
+                start_remover(s);
+}
+
+static int spawn(struct image_store *s, const struct image_job *job, const int *fds, size_t n_fds,
+                 child_done_fn done, void *userdata, struct child **ret, struct err *err)
+{
+        const char *argv[] = { s->program, NULL };
+        int all[6] = { -1 };
+        json_auto_t *root = image_job_to_json(job);
+        char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+        _cleanup_close_ int job_fd = -1;
+        struct child_options options = { .argv = argv, .fds = all, .n_fds = n_fds + 1 };
+
+        if (!text)
+                return err_sys(err, -ENOMEM, "start '%s'", s->program);
+        job_fd = fs_sealed_memfd("image-job", text, strlen(text));
+        explicit_bzero(text, strlen(text));
+        free(text);
+        if (job_fd < 0)
+                return err_sys(err, job_fd, "start '%s'", s->program);
+        all[0] = job_fd;
+        for (size_t i = 0; i < n_fds; i++)
+                all[i + 1] = fds[i];
+        options.timeout_usec = job->kind == IMAGE_JOB_REMOVE ? 0 : JOB_TIMEOUT_USEC;
+        return child_spawn(s->event, &options, done, userdata, ret, err);
+}
+
+static void start_remover(struct image_store *s)
+{
+        struct image_job job = { .kind = IMAGE_JOB_REMOVE };
+        _cleanup_err_ struct err err = { 0 };
+        _cleanup_close_ int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        int fds[] = { null_fd, s->trash_fd }, r;
+
+        if (s->remover)
+                return;
+        s->trash_is_full = false;
+        r = null_fd < 0 ? err_sys(&err, -errno, "open '/dev/null'")
+                        : spawn(s, &job, fds, 2, on_remover_done, s, &s->remover, &err);
+        if (r < 0)
+                log_warn(0, "Cannot remove layers, the next start will: %s", err_text(&err));
+}
+
+int image_store_trash(struct image_store *s, int dir_fd, const char *name)
+{
+        if (name) {
+                char fresh[24];
+
+                snprintf(fresh, sizeof fresh, "%08x%08x", random_u32(), random_u32());
+                if (renameat(dir_fd, name, s->trash_fd, fresh) < 0)
+                        return errno == ENOENT ? 0 : -errno;
+        }
+        s->trash_is_full = true;
+        start_remover(s);
+        return 0;
+}
+
+/* ---- what a job reports ---- */
+
+static int name_pulled(struct pull *p, struct image *image, const char *digest, struct err *err)
+{
+        _cleanup_free_ char *repository = image_ref_name(&p->ref), *by_digest = NULL,
+                            *by_tag = NULL;
         int r;
 
-        if (name && manifest)
-                digest = text_printf("%s@%s", name, manifest);
-        r = image_store_add_image(s, e, t->ref.tag ? t->reference : NULL, digest, &t->image, err);
-        if (r < 0)
+        if (!repository || !(by_digest = text_printf("%s@%s", repository, digest)))
+                return err_sys(err, -ENOMEM, "name image");
+        r = image_store_name(p->store, image, by_digest, err);
+        if (r < 0 || !p->ref.tag)
                 return r;
-        if (!t->ref.host && t->reference)
-                return image_store_tag(s, t->image, t->reference, err);
-        if (t->ref.host)
-                return 0;
-        STRV_FOREACH (n, e->names) { /* an archive's own names */
-                _cleanup_free_ char *normalized = NULL;
+        by_tag = image_ref_format(&p->ref);
+        return by_tag ? image_store_name(p->store, image, by_tag, err)
+                      : err_sys(err, -ENOMEM, "name image");
+}
 
-                if (image_normalize(*n, &normalized, NULL) == 0 && !strchr(normalized, '@'))
-                        r = image_store_tag(s, t->image, normalized, err);
-                if (r < 0)
+static int name_imported(struct pull *p, struct image *image, char *const *names, struct err *err)
+{
+        if (p->import_name)
+                return image_store_name(p->store, image, p->import_name, err);
+        STRV_FOREACH (name, names) {
+                _cleanup_err_ struct err why = { 0 };
+                _cleanup_free_ char *normal = NULL;
+                int r = image_normalize(*name, &normal, &why);
+
+                if (r == 0)
+                        r = image_store_name(p->store, image, normal, err);
+                else
+                        log_warn(0, "Image '%s' is called '%.128s' in its archive: %s, left out",
+                                 image->what.id, *name, err_text(&why));
+                if (r < 0 && r != -EINVAL)
                         return r;
         }
         return 0;
 }
 
-/* The registry's answer leads to a manifest that was known. */
-static int take_present(struct image_task *t, const char *digest, struct err *err)
+static int on_image(struct pull *p, struct image_event_image *what, struct err *err)
 {
-        _cleanup_free_ char *name = image_ref_name(&t->ref);
+        _cleanup_strv_ char **names = TAKE_PTR(what->names);
+        _cleanup_free_ char *digest = strdup_null(what->index_digest ? what->index_digest
+                                                                     : what->manifest_digest);
+        struct image *image;
+        int r = image_store_add_image(p->store, p->dir_fd, what, &image, err);
 
-        t->image = name ? image_store_find_digest(t->store, name, digest) : NULL;
-        if (!t->image)
-                return err_set(err, -EBADMSG, "skiff-image says that '%s' is here, but it is not",
-                               digest);
-        return t->ref.tag ? image_store_tag(t->store, t->image, t->reference, err) : 0;
-}
-
-static int take_event(struct image_task *t, struct image_event *e, struct err *err)
-{
-        switch (e->kind) {
-        case IMAGE_EVENT_PROGRESS:
-                return 0;
-        case IMAGE_EVENT_LAYER:
-                return image_store_add_layer(t->store, t->dir_fd, &e->layer, err);
-        case IMAGE_EVENT_IMAGE:
-                return take_image(t, &e->image, err);
-        case IMAGE_EVENT_PRESENT:
-                return t->ref.host ? take_present(t, e->present, err) : -EBADMSG;
-        case IMAGE_EVENT_ERROR:
-                task_fail(t, e->error, &e->err);
-                return 0;
-        case IMAGE_EVENT_DONE:
-                t->done = true;
-                return 0;
-        }
-        return -EBADMSG;
-}
-
-static void take_line(struct image_task *t, const char *line, size_t n)
-{
-        _cleanup_image_event_ struct image_event e = { 0 };
-        _cleanup_err_ struct err err = { 0 };
-        int r = image_event_from_line(line, n, &e, &err);
-
-        if (r == 0)
-                r = take_event(t, &e, &err);
-        if (r < 0)
-                task_fail(t, r, &err);
-}
-
-static void take_lines(struct image_task *t)
-{
-        char *start = t->line.data, *end;
-        size_t left = t->line.len;
-
-        while (left && (end = memchr(start, '\n', left))) {
-                take_line(t, start, (size_t)(end - start));
-                left -= (size_t)(end - start) + 1;
-                start = end + 1;
-        }
-        if (left && start != t->line.data)
-                memmove(t->line.data, start, left);
-        t->line.len = left;
-}
-
-/* 1: more may come; 0: the end. */
-static int read_events(struct image_task *t)
-{
-        char chunk[16384];
-        ssize_t n = read(t->events_fd, chunk, sizeof chunk);
-
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 1 : 0;
-        if (n == 0)
-                return 0;
-        strbuf_add_n(&t->line, chunk, (size_t)n);
-        take_lines(t);
-        if (t->line.failed || t->line.len > IMAGE_EVENT_LINE_MAX) {
-                struct err err = { 0 };
-
-                err_set(&err, -EMSGSIZE, "skiff-image sent an event of more than %d bytes",
-                        IMAGE_EVENT_LINE_MAX);
-                task_fail(t, -EMSGSIZE, &err);
-                return 0;
-        }
-        return 1;
-}
-
-static int on_events(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t revents,
-                     void *userdata)
-{
-        struct image_task *t = userdata;
-
-        if (read_events(t) == 0)
-                t->events = sd_event_source_disable_unref(t->events);
-        return 0;
-}
-
-static void on_child_done(_unused_ struct child *c, const struct child_result *result,
-                          void *userdata)
-{
-        struct image_task *t = userdata;
-        struct err err = { 0 };
-
-        t->child = NULL;
-        while (t->events && read_events(t) > 0) /* what it said last is in the pipe */
-                if (!t->line.data)
-                        break;
-        if (!t->failed && (!t->done || !t->image)) {
-                err_set(&err, -EIO, "skiff-image ended with %d before its job was done%s%.*s",
-                        result->exit_code, result->errors_len ? ": " : "",
-                        (int)MIN(result->errors_len, 400), result->errors);
-                task_fail(t, -EIO, &err);
-        }
-        task_finish(t);
-}
-
-/* ---- jobs ---- */
-
-static int read_pem(const char *path, char **ret, struct err *err)
-{
-        int r = path ? fs_read_at(AT_FDCWD, path, CA_MAX, ret, NULL) : 0;
-
-        return r < 0 ? err_sys(err, r, "read '%s'", path) : 0;
-}
-
-static int add_host(struct image_job *job, const struct registry_host *h, struct err *err)
-{
-        struct image_job_host *grown, *out;
-        int r;
-
-        for (size_t i = 0; i < job->n_hosts; i++)
-                if (streq(job->hosts[i].host, h->host))
-                        return 0;
-        grown = realloc(job->hosts, (job->n_hosts + 1) * sizeof *grown);
-        if (!grown)
-                return err_sys(err, -ENOMEM, "prepare the pull");
-        job->hosts = grown;
-        out = &grown[job->n_hosts++];
-        *out = (struct image_job_host){ .host = strdup(h->host),
-                                        .insecure_skip_verify = h->insecure_skip_verify };
-        r = out->host ? 0 : -ENOMEM;
-        if (r == 0)
-                r = read_pem(h->ca_file, &out->ca, err);
-        if (r == 0)
-                r = read_pem(h->cert_file, &out->certificate, err);
-        if (r == 0)
-                r = read_pem(h->key_file, &out->key, err);
-        return r;
-}
-
-static int add_endpoint(struct image_job *job, const struct registry_endpoint *e, struct err *err)
-{
-        struct image_job_endpoint *grown = realloc(job->endpoints,
-                                                   (job->n_endpoints + 1) * sizeof *grown),
-                                  *out;
-
-        if (!grown)
-                return err_sys(err, -ENOMEM, "prepare the pull");
-        job->endpoints = grown;
-        out = &grown[job->n_endpoints++];
-        *out = (struct image_job_endpoint){ .url = strdup(e->url.text),
-                                            .repository = strdup(e->repository),
-                                            .is_registry = e->is_registry };
-        if (!out->url || !out->repository)
-                return err_sys(err, -ENOMEM, "prepare the pull");
-        if (!e->host)
-                return 0;
-        out->credential = (struct image_credential){ strdup_null(e->host->username),
-                                                     strdup_null(e->host->password),
-                                                     strdup_null(e->host->identity_token) };
-        out->token_realms = strv_copy(e->host->token_realms);
-        return add_host(job, e->host, err);
-}
-
-static int load_registries(const struct image_store *s, struct registries *ret, struct err *err)
-{
-        json_auto_t *root = NULL;
-        int r;
-
-        if (!s->registries_file || faccessat(AT_FDCWD, s->registries_file, F_OK, 0) < 0)
-                return 0;
-        r = yaml_parse_file(s->registries_file, &root, err);
-        if (r == 0)
-                r = registries_decode(root, ret, err);
-        return r < 0 ? err_wrap(err, r, "'%s'", s->registries_file) : 0;
-}
-
-static int add_endpoints(struct image_store *s, struct image_job *job, const struct image_ref *ref,
-                         struct err *err)
-{
-        _cleanup_registries_ struct registries registries = { 0 };
-        struct registry_endpoint *endpoints = NULL;
-        size_t n = 0;
-        int r = load_registries(s, &registries, err);
-
-        if (r == 0)
-                r = registries_endpoints(&registries, ref, &endpoints, &n, err);
-        for (size_t i = 0; i < n && r == 0; i++)
-                r = add_endpoint(job, &endpoints[i], err);
-        for (size_t i = 0; i < registries.n_hosts && r == 0; i++)
-                r = add_host(job, &registries.hosts[i], err);
-        registry_endpoints_free(endpoints, n);
-        return r;
-}
-
-/* What is here already need not come again. */
-static int add_known(struct image_store *s, struct image_job *job, const struct image_ref *ref)
-{
-        _cleanup_free_ char *name = ref ? image_ref_name(ref) : NULL;
-        struct stored_layer *l;
-        struct stored_image *i;
-        const char *key;
-
-        job->layers = calloc(map_size(s->layers) + 1, sizeof *job->layers);
-        if (!job->layers)
-                return -ENOMEM;
-        MAP_FOREACH (key, l, s->layers)
-                job->layers[job->n_layers++] = (struct image_job_layer){ strdup(l->diff_id),
-                                                                         strdup(l->name),
-                                                                         strdup_null(l->chain_id) };
-        MAP_FOREACH (key, i, s->images)
-                STRV_FOREACH (d, i->digests) {
-                        const char *rest = name ? startswith(*d, name) : NULL;
-
-                        if (rest && *rest == '@' &&
-                            strv_append(&job->known_manifests, rest + 1) < 0)
-                                return -ENOMEM;
-                }
-        return 0;
-}
-
-static int add_auths(struct image_job *job, const struct image_auth *auths, size_t n)
-{
-        job->auths = calloc(n ? n : 1, sizeof *job->auths);
-        if (!job->auths)
-                return -ENOMEM;
-        for (; job->n_auths < n; job->n_auths++)
-                job->auths[job->n_auths] = (struct image_credential){
-                        strdup_null(auths[job->n_auths].username),
-                        strdup_null(auths[job->n_auths].password),
-                        strdup_null(auths[job->n_auths].identity_token)
-                };
-        return 0;
-}
-
-static struct image_job job_defaults(enum image_job_kind kind)
-{
-        return (struct image_job){
-                .kind = kind,
-                .reserve_bytes = RESERVE_BYTES,
-                .fetcher_uid = IMAGE_FETCHER_UID,
-                .parallel_layers = PARALLEL_LAYERS,
-                .stall_sec = STALL_SEC,
-        };
-}
-
-/* ---- starting ---- */
-
-static int make_job_dir(struct image_task *t, struct err *err)
-{
-        struct image_store *s = t->store;
-
-        snprintf(t->dir_name, sizeof t->dir_name, "%u", s->next_job++);
-        fs_remove_tree_at(s->jobs_fd, t->dir_name);
-        if (mkdirat(s->jobs_fd, t->dir_name, 0700) < 0)
-                return err_sys(err, -errno, "make a folder for the job");
-        t->dir_fd = fs_open_beneath(s->jobs_fd, t->dir_name, O_RDONLY | O_DIRECTORY, 0);
-        return t->dir_fd < 0 ? err_sys(err, t->dir_fd, "open the job's folder") : 0;
-}
-
-static int spawn(struct image_task *t, struct err *err)
-{
-        struct image_store *s = t->store;
-        const char *const argv[] = { s->program, NULL };
-        _cleanup_close_ int job_fd = -1, write_fd = -1;
-        int pipe_fds[2], r;
-        char *text = json_dumps(t->job, JSON_COMPACT);
-        struct child_options options = { .argv = argv };
-
-        if (!text)
-                return err_sys(err, -ENOMEM, "start the pull");
-        job_fd = fs_sealed_memfd("skiff-image-job", text, strlen(text));
-        explicit_bzero(text, strlen(text));
-        free(text);
-        json_decref(t->job);
-        t->job = NULL;
-        if (job_fd < 0)
-                return err_sys(err, job_fd, "hand over the job");
-        r = make_job_dir(t, err);
         if (r < 0)
                 return r;
-        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-                return err_sys(err, -errno, "make a pipe");
-        t->events_fd = pipe_fds[0];
-        write_fd = pipe_fds[1];
-        if (fcntl(t->events_fd, F_SETFL, O_NONBLOCK) < 0)
-                return err_sys(err, -errno, "make a pipe");
-        {
-                const int fds[] = { job_fd, write_fd, t->dir_fd, s->layers_fd, t->archive_fd };
-
-                options.fds = fds;
-                options.n_fds = t->archive_fd >= 0 ? 5 : 4;
-                r = child_spawn(s->event, &options, on_child_done, t, &t->child, err);
-        }
-        if (r < 0)
-                return err_wrap(err, r, "start skiff-image");
-        r = sd_event_add_io(s->event, &t->events, t->events_fd, EPOLLIN, on_events, t);
-        return r < 0 ? err_sys(err, r, "watch skiff-image") : 0;
+        if (!p->key)
+                r = name_imported(p, image, names, err);
+        else if (digest)
+                r = name_pulled(p, image, p->ref.digest ? p->ref.digest : digest, err);
+        else
+                r = err_set(err, -EBADMSG, "a pull without a manifest");
+        if (r == 0 && free_and_strdup(&p->image_id, image->what.id) < 0)
+                r = err_sys(err, -ENOMEM, "name image");
+        return r;
 }
 
-static int on_failed_start(sd_event_source *source, void *userdata)
+static int on_present(struct pull *p, const char *digest, struct err *err)
 {
-        struct image_task *t = userdata;
-
-        sd_event_source_disable_unref(source);
-        t->events = NULL;
-        task_finish(t);
-        return 0;
-}
-
-/* Counted as running from here to task_finish(), also when the start failed. */
-static void task_start(struct image_task *t)
-{
-        struct err err = { 0 };
+        struct image *image = image_store_find_manifest(p->store, digest);
         int r;
 
-        t->store->n_running++;
-        r = spawn(t, &err);
-        if (r >= 0)
-                return;
-        task_fail(t, r, &err);
-        if (t->child) {
-                child_kill(t->child, 9);
-                return;
+        if (!image)
+                return err_set(err, -EAGAIN, "the image was removed while it was looked for");
+        if (!p->key)
+                return err_set(err, -EBADMSG, "an import of nothing");
+        r = name_pulled(p, image, digest, err);
+        if (r == 0 && free_and_strdup(&p->image_id, image->what.id) < 0)
+                r = err_sys(err, -ENOMEM, "name image");
+        return r;
+}
+
+static int on_event_line(struct pull *p, const char *line, size_t n, struct err *err)
+{
+        _cleanup_image_event_ struct image_event e = { 0 };
+        int r = image_event_from_line(line, n, &e, err);
+
+        if (r < 0)
+                return r;
+        switch (e.kind) {
+        case IMAGE_EVENT_PROGRESS:
+                log_debug("layer %u of %u: %llu of %llu bytes", e.progress.layer + 1,
+                          e.progress.of_layers, (unsigned long long)e.progress.bytes,
+                          (unsigned long long)e.progress.of_bytes);
+                return 0;
+        case IMAGE_EVENT_LAYER:
+                return image_store_add_layer(p->store, p->dir_fd, &e.layer, err);
+        case IMAGE_EVENT_IMAGE:
+                return on_image(p, &e.image, err);
+        case IMAGE_EVENT_PRESENT:
+                return on_present(p, e.present, err);
+        case IMAGE_EVENT_ERROR:
+                err_move(err, &e.err);
+                return e.error;
+        case IMAGE_EVENT_DONE:
+        default:
+                p->is_complete = true;
+                return 0;
         }
-        if (t->dir_fd < 0) /* so that task_finish() counts it */
-                t->dir_fd = fcntl(t->store->jobs_fd, F_DUPFD_CLOEXEC, 3);
-        sd_event_source_disable_unref(t->events);
-        t->events = NULL;
-        if (sd_event_add_defer(t->store->event, &t->events, on_failed_start, t) < 0)
-                log_oom();
 }
 
-static bool is_started(const struct image_task *t)
+static void failed(struct pull *p, int r, struct err *err)
 {
-        return !t->job;
-}
-
-static void start_waiting_tasks(struct image_store *s)
-{
-        struct image_task *t;
-
-        LIST_FOREACH (t, &s->jobs, node) {
-                if (s->max_parallel && s->n_running >= s->max_parallel)
-                        return;
-                if (!is_started(t))
-                        task_start(t);
+        if (p->error == 0) {
+                p->error = r;
+                err_move(&p->err, err);
         }
 }
 
-static struct image_task *task_new(struct image_store *s)
+/* Whole lines out of what has been read. */
+static void take_lines(struct pull *p)
 {
-        struct image_task *t = calloc(1, sizeof *t);
+        size_t at = 0;
+        char *end;
 
-        if (!t)
-                return NULL;
-        *t = (struct image_task){ .store = s, .archive_fd = -1, .dir_fd = -1, .events_fd = -1 };
-        list_init(&t->waiters);
-        list_append(&s->jobs, &t->node);
-        return t;
+        while (p->error == 0 && at < p->line.len &&
+               (end = memchr(p->line.data + at, '\n', p->line.len - at))) {
+                _cleanup_err_ struct err err = { 0 };
+                size_t n = (size_t)(end - (p->line.data + at));
+                int r = on_event_line(p, p->line.data + at, n, &err);
+
+                if (r < 0)
+                        failed(p, r, &err);
+                at += n + 1;
+        }
+        memmove(p->line.data, p->line.data + at, p->line.len - at);
+        p->line.len -= at;
 }
 
-static int add_waiter(struct image_task *t, image_done_fn done, void *userdata,
-                      struct runtime_op **ret)
-{
-        struct pull_op *op = calloc(1, sizeof *op);
+/* ---- the end of a job ---- */
 
-        if (!op)
-                return -ENOMEM;
-        *op = (struct pull_op){ .task = t, .done = done, .userdata = userdata };
-        list_append(&t->waiters, &op->node);
-        *ret = &op->op;
+static void start_waiting(struct image_store *s);
+
+static void tell(struct pull *p, int r, const struct image *image)
+{
+        struct list waits;
+        struct pull_wait *w;
+
+        /* a callback may ask for the same image again: this pull is over */
+        list_remove(&p->node);
+        list_init(&waits);
+        while (!list_is_empty(&p->waits)) {
+                struct list_node *n = list_pop(&p->waits);
+
+                list_append(&waits, n);
+        }
+        while ((w = LIST_FIRST(&waits, struct pull_wait, node))) {
+                struct image_pull_result result = { 0 };
+
+                list_remove(&w->node);
+                if (r == 0)
+                        result = (struct image_pull_result){ image->info.id, image->info.size,
+                                                             image->what.auth_index };
+                if (!w->op.abandoned)
+                        w->done(r, r == 0 ? &result : NULL, &p->err, w->userdata);
+                free(w);
+        }
+}
+
+static void finish(struct pull *p)
+{
+        struct image_store *s = p->store;
+        struct image *image = p->image_id ? map_get(s->images, p->image_id) : NULL;
+        int r = p->error;
+
+        if (r == 0 && (!p->is_complete || !image))
+                r = err_set_kind(&p->err, -EIO, ERR_IMAGE_PULL,
+                                 "skiff-image ended without saying how");
+        if (p->dir_name[0] && image_store_trash(s, s->incoming_fd, p->dir_name) < 0)
+                log_warn(0, "Failed to clear up images/incoming/%s, the next start will",
+                         p->dir_name);
+        if (p->child) {
+                p->child = child_free(p->child);
+                s->n_running--;
+        }
+        tell(p, r, image);
+        pull_free(p);
+        start_waiting(s);
+}
+
+static int on_events(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents,
+                     void *userdata)
+{
+        struct pull *p = userdata;
+        char chunk[16 << 10];
+        ssize_t n = read(fd, chunk, sizeof chunk);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        if (n > 0 && p->line.len + (size_t)n <= IMAGE_EVENT_LINE_MAX) {
+                strbuf_add_n(&p->line, chunk, (size_t)n);
+                if (!p->line.failed)
+                        take_lines(p);
+                if (!p->line.failed && p->error == 0)
+                        return 0;
+        }
+        if (n > 0 && p->error == 0) {
+                _cleanup_err_ struct err err = { 0 };
+
+                failed(p, err_set(&err, -EBADMSG, "skiff-image says too much"), &err);
+        }
+        if (n > 0)
+                child_kill(p->child, SIGKILL);
+        p->events_source = sd_event_source_disable_unref(p->events_source);
+        if (p->has_exited)
+                finish(p);
         return 0;
 }
 
-/* Same reference, same credentials: the same pull. */
-static char *pull_key(const char *reference, const struct image_auth *auths, size_t n)
+static void on_exited(_unused_ struct child *c, const struct child_result *result, void *userdata)
 {
-        struct strbuf b = { 0 };
+        struct pull *p = userdata;
 
-        strbuf_add(&b, reference);
-        for (size_t i = 0; i < n; i++)
-                strbuf_addf(&b, "\n%s\n%s\n%s", auths[i].username ? auths[i].username : "",
-                            auths[i].password ? auths[i].password : "",
-                            auths[i].identity_token ? auths[i].identity_token : "");
-        return strbuf_take(&b);
+        p->has_exited = true;
+        if (result->errors_len > 0)
+                log_warn(0, "skiff-image: %.1024s", result->errors);
+        if (result->timed_out && p->error == 0) {
+                _cleanup_err_ struct err err = { 0 };
+
+                failed(p,
+                       err_set_kind(&err, -ETIMEDOUT, ERR_REGISTRY_UNAVAILABLE,
+                                    "the pull took more than 12 hours"),
+                       &err);
+        }
+        if (!p->events_source)
+                finish(p);
 }
 
-static struct image_task *find_task(struct image_store *s, const char *key)
-{
-        struct image_task *t;
+/* ---- the start of a job ---- */
 
-        LIST_FOREACH (t, &s->jobs, node)
-                if (t->key && streq(t->key, key) && !t->failed && !t->done)
-                        return t;
+static int make_dir(struct pull *p, struct err *err)
+{
+        struct image_store *s = p->store;
+
+        do
+                snprintf(p->dir_name, sizeof p->dir_name, "%u", s->next_job++);
+        while (mkdirat(s->incoming_fd, p->dir_name, 0700) < 0 && errno == EEXIST);
+        p->dir_fd = fs_open_beneath(s->incoming_fd, p->dir_name, O_RDONLY | O_DIRECTORY, 0);
+        return p->dir_fd < 0
+                       ? err_sys(err, p->dir_fd, "make directory 'images/incoming/%s'", p->dir_name)
+                       : 0;
+}
+
+static int start(struct pull *p, struct err *err)
+{
+        struct image_store *s = p->store;
+        _cleanup_close_ int write_end = -1;
+        int ends[2], fds[4], r = make_dir(p, err);
+
+        if (r < 0)
+                return r;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return err_sys(err, -errno, "make a pipe");
+        p->events_fd = ends[0];
+        write_end = ends[1];
+        if (fcntl(p->events_fd, F_SETFL, O_NONBLOCK) < 0)
+                return err_sys(err, -errno, "make a pipe");
+        r = sd_event_add_io(s->event, &p->events_source, p->events_fd, EPOLLIN, on_events, p);
+        if (r < 0)
+                return err_sys(err, r, "hear skiff-image");
+        fds[0] = write_end;
+        fds[1] = p->dir_fd;
+        fds[2] = s->layers_fd;
+        fds[3] = p->archive_fd;
+        r = spawn(s, &p->job, fds, p->archive_fd >= 0 ? 4 : 3, on_exited, p, &p->child, err);
+        if (r < 0)
+                return r;
+        s->n_running++;
+        image_job_done(&p->job); /* credentials are with the child */
+        p->archive_fd = safe_close(p->archive_fd);
+        return 0;
+}
+
+/* The first in line that may run. */
+static void start_waiting(struct image_store *s)
+{
+        struct pull *p, *next;
+
+        LIST_FOREACH_SAFE (p, next, &s->pulls, node) {
+                _cleanup_err_ struct err err = { 0 };
+                int r;
+
+                if (s->max_parallel_pulls && s->n_running >= s->max_parallel_pulls)
+                        return;
+                if (p->child)
+                        continue;
+                r = start(p, &err);
+                if (r < 0) {
+                        failed(p, r, &err);
+                        p->events_source = sd_event_source_disable_unref(p->events_source);
+                        finish(p); /* comes back here */
+                        return;
+                }
+        }
+}
+
+static int on_start_due(sd_event_source *source, void *userdata)
+{
+        struct image_store *s = userdata;
+
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        start_waiting(s);
+        return 0;
+}
+
+static int wait_for(struct pull *p, image_done_fn done, void *userdata, struct runtime_op **ret,
+                    struct err *err)
+{
+        struct pull_wait *w = calloc(1, sizeof *w);
+
+        if (!w)
+                return err_sys(err, -ENOMEM, "wait for the pull");
+        w->done = done;
+        w->userdata = userdata;
+        list_append(&p->waits, &w->node);
+        *ret = &w->op;
+        return 0;
+}
+
+/* Queues it; it starts from the loop, so that no callback comes out of the call that asked. */
+static int queue(struct image_store *s, struct pull *p, struct err *err)
+{
+        int r;
+
+        if (!s->start_source) {
+                r = sd_event_add_defer(s->event, &s->start_source, on_start_due, s);
+                if (r < 0)
+                        return err_sys(err, r, "start the pull");
+        }
+        r = sd_event_source_set_enabled(s->start_source, SD_EVENT_ONESHOT);
+        if (r < 0)
+                return err_sys(err, r, "start the pull");
+        list_append(&s->pulls, &p->node);
+        return 0;
+}
+
+static struct pull *pull_new(struct image_store *s)
+{
+        struct pull *p = calloc(1, sizeof *p);
+
+        if (!p)
+                return NULL;
+        *p = (struct pull){ .store = s, .archive_fd = -1, .dir_fd = -1, .events_fd = -1 };
+        list_init(&p->waits);
+        return p;
+}
+
+/*
+ * Same reference and same credentials. With other credentials it is another pull, or a pod would
+ * get by another's secret what its own does not open (KEP-2535).
+ */
+static char *make_key(const struct image_ref *ref, const struct image_auth *auths, size_t n_auths)
+{
+        _cleanup_free_ char *name = image_ref_format(ref);
+        _cleanup_(digest_freep)
+        struct digest *d = digest_new("sha256:");
+
+        if (!name || !d)
+                return NULL;
+        for (size_t i = 0; i < n_auths; i++) {
+                const char *parts[] = { auths[i].username, auths[i].password,
+                                        auths[i].identity_token };
+
+                for (size_t k = 0; k < ARRAY_SIZE(parts); k++) {
+                        const char *part = parts[k] ? parts[k] : "\1";
+
+                        digest_add(d, part, strlen(part) + 1);
+                }
+        }
+        return text_printf("%s %s", name, digest_text(d));
+}
+
+static struct pull *find_pull(struct image_store *s, const char *key)
+{
+        struct pull *p;
+
+        LIST_FOREACH (p, &s->pulls, node)
+                if (p->key && streq(p->key, key) && p->error == 0)
+                        return p;
         return NULL;
 }
 
-static int prepare_pull(struct image_task *t, const struct image_auth *auths, size_t n,
-                        struct err *err)
+int image_store_pull(struct image_store *s, const char *reference, const struct image_auth *auths,
+                     size_t n_auths, image_done_fn done, void *userdata, struct runtime_op **ret,
+                     struct err *err)
 {
-        struct image_job job = job_defaults(IMAGE_JOB_PULL);
+        _cleanup_(pull_freep)
+        struct pull *p = pull_new(s);
+        struct pull *joined;
         int r;
 
-        job.name = image_ref_name(&t->ref);
-        job.tag = strdup_null(t->ref.digest ? NULL : t->ref.tag);
-        job.digest = strdup_null(t->ref.digest);
-        r = job.name ? add_endpoints(t->store, &job, &t->ref, err) : -ENOMEM;
-        if (r == 0)
-                r = add_known(t->store, &job, &t->ref);
-        if (r == 0)
-                r = add_auths(&job, auths, n);
-        if (r == 0) {
-                t->job = image_job_to_json(&job);
-                r = t->job ? 0 : -ENOMEM;
-        }
-        image_job_done(&job);
-        return r == -ENOMEM ? err_sys(err, r, "prepare the pull") : r;
-}
-
-int image_pull(struct runtime *rt, const char *reference, const struct image_auth *auths,
-               size_t n_auths, image_done_fn done, void *userdata, struct runtime_op **ret,
-               struct err *err)
-{
-        struct image_store *s = rt->images;
-        _cleanup_image_ref_ struct image_ref ref = { 0 };
-        _cleanup_free_ char *normalized = NULL, *key = NULL;
-        struct image_task *t;
-        int r = image_ref_parse(reference, &ref, err);
-
+        if (!p)
+                return err_sys(err, -ENOMEM, "pull");
+        r = image_ref_parse(reference, &p->ref, err);
         if (r < 0)
                 return r;
-        normalized = image_ref_format(&ref);
-        key = normalized ? pull_key(normalized, auths, n_auths) : NULL;
-        if (!key)
-                return err_sys(err, -ENOMEM, "pull '%s'", reference);
-        t = find_task(s, key);
-        if (t)
-                return add_waiter(t, done, userdata, ret);
-        t = task_new(s);
-        if (!t)
-                return err_sys(err, -ENOMEM, "pull '%s'", reference);
-        t->ref = ref;
-        ref = (struct image_ref){ 0 };
-        t->reference = TAKE_PTR(normalized);
-        t->key = TAKE_PTR(key);
-        r = prepare_pull(t, auths, n_auths, err);
+        p->key = make_key(&p->ref, auths, n_auths);
+        if (!p->key)
+                return err_sys(err, -ENOMEM, "pull");
+        joined = find_pull(s, p->key);
+        if (joined)
+                return wait_for(joined, done, userdata, ret, err);
+        r = image_plan_pull(s, &p->ref, auths, n_auths, &p->job, err);
         if (r == 0)
-                r = add_waiter(t, done, userdata, ret);
-        if (r < 0) {
-                task_free(t);
+                r = wait_for(p, done, userdata, ret, err);
+        if (r == 0)
+                r = queue(s, p, err);
+        if (r < 0)
                 return r;
-        }
-        start_waiting_tasks(s);
+        TAKE_PTR(p);
         return 0;
 }
 
-int image_import(struct runtime *rt, int fd, const char *name, image_done_fn done, void *userdata,
-                 struct runtime_op **ret, struct err *err)
+int image_store_import(struct image_store *s, int fd, const char *name, image_done_fn done,
+                       void *userdata, struct runtime_op **ret, struct err *err)
 {
-        struct image_store *s = rt->images;
-        struct image_job job = job_defaults(IMAGE_JOB_IMPORT);
-        struct image_task *t = task_new(s);
-        int r = t ? 0 : -ENOMEM;
+        _cleanup_close_ int archive_fd = fd;
+        _cleanup_(pull_freep)
+        struct pull *p = pull_new(s);
+        int r;
 
-        if (!t) {
-                safe_close(fd);
-                return err_sys(err, r, "import an image");
-        }
-        t->archive_fd = fd;
-        if (name)
-                r = image_normalize(name, &t->reference, err);
+        if (!p)
+                return err_sys(err, -ENOMEM, "import");
+        p->archive_fd = TAKE_FD(archive_fd);
+        r = name ? image_normalize(name, &p->import_name, err) : 0;
         if (r == 0)
-                r = add_known(s, &job, NULL);
-        if (r == 0) {
-                t->job = image_job_to_json(&job);
-                r = t->job ? add_waiter(t, done, userdata, ret) : -ENOMEM;
-        }
-        image_job_done(&job);
-        if (r < 0) {
-                task_free(t);
-                return r == -ENOMEM ? err_sys(err, r, "import an image") : r;
-        }
-        start_waiting_tasks(s);
+                r = image_plan_import(s, &p->job, err);
+        if (r == 0)
+                r = wait_for(p, done, userdata, ret, err);
+        if (r == 0)
+                r = queue(s, p, err);
+        if (r < 0)
+                return r;
+        TAKE_PTR(p);
         return 0;
 }

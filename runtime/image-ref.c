@@ -301,3 +301,14 @@ bool registry_host_is_local(const char *host)
         /* digits and dots only, or "127.evil.example" would count */
         return four && strspn(host, "0123456789.") == n;
 }
+
+int image_normalize(const char *reference, char **ret, struct err *err)
+{
+        _cleanup_image_ref_ struct image_ref ref = { 0 };
+        int r = image_ref_parse(reference, &ref, err);
+
+        if (r < 0)
+                return r;
+        *ret = image_ref_format(&ref);
+        return *ret ? 0 : err_sys(err, -ENOMEM, "image reference");
+}

@@ -27,6 +27,8 @@ void image_ref_done(struct image_ref *ref);
 
 /* "docker.io/library/busybox:latest" or "…@sha256:…"; owned; NULL without memory. */
 char *image_ref_format(const struct image_ref *ref);
+/* Both at once; declared in runtime.h, too. */
+int image_normalize(const char *reference, char **ret, struct err *err);
 /* "docker.io/library/busybox"; owned; NULL without memory. */
 char *image_ref_name(const struct image_ref *ref);
 

@@ -1,6 +1,6 @@
 /*
- * The inside of the image store, shared by its files: image-store.c (records, lookup, removal),
- * image-pull.c (jobs) and image-user.c (who is who in an image).
+ * What the files of the image store share: image-store.c (what is here), image-store-load.c (what
+ * was here), image-pull.c (jobs), image-user.c and image-api.c (the verbs of runtime.h).
  */
 #pragma once
 #include "base/child.h"
@@ -8,62 +8,98 @@
 #include "base/map.h"
 #include "runtime/image-job.h"
 #include "runtime/image-store.h"
-#include "runtime/registry-config.h"
 
-struct stored_layer {
-        char *name; /* directory below layers/, and file below index/ */
-        char *diff_id;
-        char *chain_id; /* NULL: it fits on anything */
-        char *digest;   /* of the compressed bytes; NULL: not known */
-        uint64_t size, disk_bytes;
-        size_t n_images; /* that have it */
+struct layer {
+        char *name;                    /* owned: short, unique, [0-9a-z]+ */
+        struct image_layer_event what; /* .dir is not used */
+        unsigned n_images;             /* images that it belongs to */
+        usec_t loose_since;            /* CLOCK_MONOTONIC; when .n_images is 0 */
 };
 
-struct stored_image {
-        char *id;
-        char **tags, **digests;
-        struct stored_layer **layers; /* bottom first; array owned */
-        size_t n_layers;
-        struct image_config config; /* without diff_ids */
+struct image {
+        struct image_event_image what; /* .names is not used */
+        struct layer **layers;         /* owned array, bottom first; the layers are the store's */
+        char **repo_tags, **repo_digests; /* owned, sorted by age */
         usec_t pulled_at;
-        size_t n_holds;         /* containers that use it */
-        struct image_info info; /* points into the above */
+        unsigned holds;         /* containers */
+        struct image_info info; /* a view of all that */
 };
 
 struct image_store {
-        sd_event *event; /* borrowed */
-        int dir_fd, layers_fd, index_fd, records_fd, jobs_fd;
-        char *program; /* libexec_dir/skiff-image */
-        char *registries_file;
-        uint32_t max_parallel; /* 0: no limit */
-        struct map *images;    /* id -> struct stored_image, owned */
-        struct map *layers;    /* name -> struct stored_layer, owned */
-        struct list jobs;      /* struct image_task */
-        size_t n_running;
-        uint32_t next_job;
+        sd_event *event; /* own reference */
         void (*changed)(void *userdata);
         void *userdata;
-        sd_event_source *tell; /* owned: changed(), from the loop */
+        sd_event_source *changed_source; /* tells `changed` from the loop */
+        sd_event_source *loose_source;   /* takes loose layers away */
+        sd_event_source *start_source;   /* starts what is queued */
+
+        char *program, *registries_file; /* owned: skiff-image; NULL without a file */
+        unsigned max_parallel_pulls;     /* 0: no limit */
+
+        int dir_fd, layers_fd, index_fd, documents_fd, records_fd, incoming_fd, trash_fd;
+        struct map *images; /* id -> struct image, owned */
+        struct map *names;  /* "host/path:tag", "host/path@digest" -> struct image, borrowed */
+        struct map *layers; /* short name -> struct layer, owned */
+        uint64_t next_name;
+        bool keeps_loose; /* a record could not be read: nobody knows who needs what */
+
+        struct list pulls; /* of struct pull: image-pull.c */
+        unsigned n_running, next_job;
+        struct child *remover; /* owned: empties the trash; NULL: not running */
+        bool trash_is_full;    /* something came in since the remover started */
+        unsigned remover_failures;
 };
 
-/* image-store.c */
-void image_store_tell(struct image_store *s);
-/* Takes a complete layer out of a job's directory: renames and records it. */
-int image_store_add_layer(struct image_store *s, int job_fd, const struct image_layer_event *e,
-                          struct err *err);
-/* Records an image whose layers are here; @tag and @digest (normalized references) may be NULL. */
-int image_store_add_image(struct image_store *s, const struct image_event_image *e, const char *tag,
-                          const char *digest, struct stored_image **ret, struct err *err);
-/* The image a reference (id, or any spelling of a name) means, or NULL. */
-struct stored_image *image_store_find(const struct image_store *s, const char *reference);
-/* Moves @tag (normalized) to the image. */
-int image_store_tag(struct image_store *s, struct stored_image *i, const char *tag,
-                    struct err *err);
-/* The image with a manifest digest among its repo digests of @name. */
-struct stored_image *image_store_find_digest(const struct image_store *s, const char *name,
-                                             const char *digest);
-/* Layers that no image has. */
-void image_store_sweep(struct image_store *s);
+/* ---- image-store.c ---- */
 
-/* image-pull.c */
-void image_store_stop_jobs(struct image_store *s);
+/* A tag, a digest, an id ("sha256:…") or 64 hex digits; NULL: not here, or not a reference. */
+struct image *image_store_find(const struct image_store *s, const char *reference);
+/* The image that a manifest or index of this digest is. */
+struct image *image_store_find_manifest(const struct image_store *s, const char *digest);
+/* The layer for this place in an image, or NULL. */
+struct layer *image_store_find_layer(const struct image_store *s, const char *diff_id,
+                                     const char *chain_id);
+/* Moves a complete layer of a job in and records it. One that is here already is left where it is.
+ */
+int image_store_add_layer(struct image_store *s, int job_fd, const struct image_layer_event *l,
+                          struct err *err);
+/**
+ * image_store_add_image() - record an image whose layers are all here
+ * @what: taken apart: what is kept of it is moved
+ * Of an image that is here already names are kept and added to.
+ */
+int image_store_add_image(struct image_store *s, int job_fd, struct image_event_image *what,
+                          struct image **ret, struct err *err);
+/* Gives a name to an image, taking it from another one, and records it. Normalised. */
+int image_store_name(struct image_store *s, struct image *image, const char *name, struct err *err);
+int image_store_remove(struct image_store *s, const char *reference, struct err *err);
+/* Moves something to the trash and sees to it that it is emptied. */
+int image_store_trash(struct image_store *s, int dir_fd, const char *name);
+uint64_t image_store_used_bytes(const struct image_store *s);
+void image_store_tell(struct image_store *s);
+
+/* chain_ids[i] of diff_ids[0..i]; owned strv; NULL without memory. */
+char **image_chain_ids(char *const *diff_ids);
+
+/* ---- image-store-load.c ---- */
+
+int image_store_load(struct image_store *s, struct err *err);
+int image_store_record_layer(struct image_store *s, const struct layer *l);
+int image_store_record_image(struct image_store *s, const struct image *i);
+void image_store_forget_record(struct image_store *s, const char *kind, const char *name);
+
+/* ---- shared with the loader ---- */
+
+struct layer *image_layer_free(struct layer *l);
+DEFINE_CLEANUP(struct layer *, image_layer_free)
+struct image *image_free(struct image *i);
+DEFINE_CLEANUP(struct image *, image_free)
+/* Looks up the layers of @i (whose .what is filled) and counts it as a user. -ENOENT. */
+int image_bind_layers(struct image_store *s, struct image *i, struct err *err);
+void image_unbind_layers(struct image_store *s, struct image *i);
+/* Makes the names of @i known. */
+int image_index_names(struct image_store *s, struct image *i);
+/* The view of an image follows what it is. */
+void image_refresh_info(struct image *i);
+/* "sha256-…" of "sha256:…". */
+void image_document_name(const char *digest, char out[static DIGEST_TEXT_MAX]);

@@ -1,73 +1,539 @@
 #include "runtime/image-store.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <openssl/evp.h>
 #include <string.h>
-#include <sys/statvfs.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "runtime/image-ref.h"
+#include "runtime/digest.h"
+#include "runtime/image-pull.h"
 #include "runtime/image-store-internal.h"
-#include "runtime/record.h"
-#include "runtime/runtime-internal.h"
 
-#define LAYER_NAME_DIGITS 8
+#define LOOSE_USEC (10 * USEC_PER_MINUTE)
 
-/* ---- values ---- */
+/* ---- layers ---- */
 
-static void layer_free(void *value)
+struct layer *image_layer_free(struct layer *l)
 {
-        struct stored_layer *l = value;
-
         if (!l)
-                return;
+                return NULL;
+        image_layer_event_done(&l->what);
         free(l->name);
-        free(l->diff_id);
-        free(l->chain_id);
-        free(l->digest);
         free(l);
+        return NULL;
 }
 
-static void image_free(void *value)
+static void free_layer(void *l)
 {
-        struct stored_image *i = value;
+        image_layer_free(l);
+}
 
-        if (!i)
+char **image_chain_ids(char *const *diff_ids)
+{
+        _cleanup_strv_ char **chain = NULL;
+        const char *below = NULL;
+
+        STRV_FOREACH (diff_id, diff_ids) {
+                _cleanup_(digest_freep)
+                struct digest *d = NULL;
+
+                if (!below) {
+                        if (strv_append(&chain, *diff_id) < 0)
+                                return NULL;
+                        below = chain[0];
+                        continue;
+                }
+                d = digest_new("sha256:");
+                if (!d)
+                        return NULL;
+                digest_add(d, below, strlen(below));
+                digest_add(d, " ", 1);
+                digest_add(d, *diff_id, strlen(*diff_id));
+                if (strv_append(&chain, digest_text(d)) < 0)
+                        return NULL;
+                below = chain[strv_len(chain) - 1];
+        }
+        return TAKE_PTR(chain);
+}
+
+struct layer *image_store_find_layer(const struct image_store *s, const char *diff_id,
+                                     const char *chain_id)
+{
+        const char *name;
+        struct layer *l;
+
+        MAP_FOREACH (name, l, s->layers)
+                if (streq(l->what.diff_id, diff_id) &&
+                    (!l->what.chain_id || streq(l->what.chain_id, chain_id)))
+                        return l;
+        return NULL;
+}
+
+/* Short, since 256 of them must fit into one page of mount options. */
+static char *make_name(struct image_store *s)
+{
+        char text[16], *p = text + sizeof text - 1;
+        uint64_t n = s->next_name++;
+
+        *p = '\0';
+        do
+                *--p = "0123456789abcdefghijklmnopqrstuvwxyz"[n % 36];
+        while (n /= 36);
+        return strdup(p);
+}
+
+static int on_loose_due(sd_event_source *source, uint64_t now, void *userdata);
+
+static void watch_loose(struct image_store *s)
+{
+        int r;
+
+        if (s->loose_source)
                 return;
-        free(i->id);
-        strv_free(i->tags);
-        strv_free(i->digests);
-        free(i->layers);
-        image_config_done(&i->config);
-        free(i);
+        r = sd_event_add_time_relative(s->event, &s->loose_source, CLOCK_MONOTONIC, LOOSE_USEC,
+                                       USEC_PER_SEC, on_loose_due, s);
+        if (r < 0)
+                log_warn(r, "Cannot watch over layers that no image refers to");
 }
 
-/* After every change: what callers of runtime.h see. */
-static void refresh_info(struct stored_image *i)
+static void drop_layer(struct image_store *s, struct layer *l)
 {
+        int r;
+
+        image_store_forget_record(s, "layer", l->name);
+        r = image_store_trash(s, s->layers_fd, l->name);
+        if (r < 0)
+                log_warn(r, "Failed to remove layer '%s', the next start will", l->name);
+        unlinkat(s->index_fd, l->name, 0);
+        map_remove(s->layers, l->name);
+        image_layer_free(l);
+}
+
+static int on_loose_due(_unused_ sd_event_source *source, _unused_ uint64_t due, void *userdata)
+{
+        struct image_store *s = userdata;
+        usec_t now = now_monotonic();
+        _cleanup_strv_ char **names = map_keys(s->layers);
+        bool left = false;
+
+        s->loose_source = sd_event_source_disable_unref(s->loose_source);
+        STRV_FOREACH (name, names) {
+                struct layer *l = map_get(s->layers, *name);
+
+                if (!l || l->n_images > 0)
+                        continue;
+                if (s->keeps_loose || now < l->loose_since + LOOSE_USEC)
+                        left = true;
+                else
+                        drop_layer(s, l);
+        }
+        if (left && !s->keeps_loose)
+                watch_loose(s);
+        return 0;
+}
+
+int image_store_add_layer(struct image_store *s, int job_fd, const struct image_layer_event *event,
+                          struct err *err)
+{
+        _cleanup_(image_layer_freep)
+        struct layer *l = calloc(1, sizeof *l);
+        _cleanup_free_ char *index = text_printf("%s.index", event->dir);
+        int r;
+
+        if (image_store_find_layer(s, event->diff_id, event->chain_id ? event->chain_id : ""))
+                return 0; /* another pull was quicker */
+        if (!l || !index || !(l->name = make_name(s)))
+                return err_sys(err, -ENOMEM, "keep layer");
+        l->what = *event;
+        l->what.dir = NULL;
+        l->what.diff_id = strdup(event->diff_id);
+        l->what.digest = strdup_null(event->digest);
+        l->what.chain_id = strdup_null(event->chain_id);
+        if (!l->what.diff_id || (event->digest && !l->what.digest) ||
+            (event->chain_id && !l->what.chain_id))
+                return err_sys(err, -ENOMEM, "keep layer");
+        if (renameat(job_fd, index, s->index_fd, l->name) < 0 ||
+            renameat(job_fd, event->dir, s->layers_fd, l->name) < 0)
+                return err_sys(err, -errno, "keep layer '%s'", event->diff_id);
+        r = image_store_record_layer(s, l);
+        if (r == 0)
+                r = map_put(s->layers, l->name, l, NULL);
+        if (r < 0) {
+                image_store_trash(s, s->layers_fd, l->name);
+                return err_sys(err, r, "record layer '%s'", event->diff_id);
+        }
+        l->loose_since = now_monotonic();
+        watch_loose(s);
+        TAKE_PTR(l);
+        return 0;
+}
+
+/* ---- images ---- */
+
+struct image *image_free(struct image *i)
+{
+        if (!i)
+                return NULL;
+        image_event_image_done(&i->what);
+        free(i->layers);
+        strv_free(i->repo_tags);
+        strv_free(i->repo_digests);
+        free(i);
+        return NULL;
+}
+
+static void free_image(void *i)
+{
+        image_free(i);
+}
+
+void image_refresh_info(struct image *i)
+{
+        const struct image_config *c = &i->what.config;
         uint64_t size = 0;
 
-        for (size_t k = 0; k < i->n_layers; k++)
-                size += i->layers[k]->disk_bytes;
+        for (size_t k = 0; k < strv_len(i->what.diff_ids); k++)
+                size += i->layers[k]->what.disk_bytes;
         i->info = (struct image_info){
-                .id = i->id,
-                .repo_tags = i->tags,
-                .repo_digests = i->digests,
+                .id = i->what.id,
+                .repo_tags = i->repo_tags,
+                .repo_digests = i->repo_digests,
                 .size = size,
                 .pulled_at = i->pulled_at,
-                .entrypoint = i->config.entrypoint,
-                .cmd = i->config.cmd,
-                .env = i->config.env,
-                .user = i->config.user,
-                .working_dir = i->config.working_dir,
-                .stop_signal = i->config.stop_signal,
+                .entrypoint = c->entrypoint,
+                .cmd = c->cmd,
+                .env = c->env,
+                .user = c->user,
+                .working_dir = c->working_dir,
+                .stop_signal = c->stop_signal,
         };
 }
 
-static int on_tell(_unused_ sd_event_source *source, void *userdata)
+int image_bind_layers(struct image_store *s, struct image *i, struct err *err)
+{
+        _cleanup_strv_ char **chain = image_chain_ids(i->what.diff_ids);
+        size_t n = strv_len(i->what.diff_ids);
+
+        i->layers = calloc(n + 1, sizeof *i->layers);
+        if (!chain || !i->layers)
+                return err_sys(err, -ENOMEM, "look up layers");
+        for (size_t k = 0; k < n; k++) {
+                i->layers[k] = image_store_find_layer(s, i->what.diff_ids[k], chain[k]);
+                if (!i->layers[k])
+                        return err_set_kind(err, -ENOENT, ERR_IMAGE_NOT_PRESENT,
+                                            "layer '%s' is missing", i->what.diff_ids[k]);
+        }
+        for (size_t k = 0; k < n; k++)
+                i->layers[k]->n_images++;
+        return 0;
+}
+
+void image_unbind_layers(struct image_store *s, struct image *i)
+{
+        for (size_t k = 0; k < strv_len(i->what.diff_ids); k++) {
+                struct layer *l = i->layers[k];
+
+                /* the same layer may be in an image twice */
+                if (--l->n_images == 0)
+                        drop_layer(s, l);
+        }
+}
+
+int image_index_names(struct image_store *s, struct image *i)
+{
+        int r = 0;
+
+        STRV_FOREACH (name, i->repo_tags)
+                r = r < 0 ? r : map_put(s->names, *name, i, NULL);
+        STRV_FOREACH (name, i->repo_digests)
+                r = r < 0 ? r : map_put(s->names, *name, i, NULL);
+        return r;
+}
+
+struct image *image_store_find_manifest(const struct image_store *s, const char *digest)
+{
+        const char *id;
+        struct image *i;
+
+        MAP_FOREACH (id, i, s->images)
+                if ((i->what.manifest_digest && streq(i->what.manifest_digest, digest)) ||
+                    (i->what.index_digest && streq(i->what.index_digest, digest)))
+                        return i;
+        return NULL;
+}
+
+struct image *image_store_find(const struct image_store *s, const char *reference)
+{
+        _cleanup_image_ref_ struct image_ref ref = { 0 };
+        _cleanup_free_ char *name = NULL;
+
+        if (digest_is_valid(reference))
+                return map_get(s->images, reference);
+        if (is_hex_lower(reference, 64)) {
+                name = text_printf("sha256:%s", reference);
+                return name ? map_get(s->images, name) : NULL;
+        }
+        if (image_ref_parse(reference, &ref, NULL) < 0)
+                return NULL;
+        name = image_ref_format(&ref);
+        return name ? map_get(s->names, name) : NULL;
+}
+
+static bool strv_remove(char **v, const char *text)
+{
+        size_t kept = 0;
+        bool found = false;
+
+        for (size_t i = 0; v && v[i]; i++) {
+                char *e = v[i];
+
+                v[i] = NULL;
+                if (streq(e, text)) {
+                        free(e);
+                        found = true;
+                } else {
+                        v[kept++] = e;
+                }
+        }
+        return found;
+}
+
+int image_store_name(struct image_store *s, struct image *image, const char *name, struct err *err)
+{
+        struct image *before = map_get(s->names, name);
+        char ***list = strchr(name, '@') ? &image->repo_digests : &image->repo_tags;
+        int r;
+
+        if (before == image)
+                return 0;
+        r = strv_append(list, name);
+        if (r == 0)
+                r = map_put(s->names, name, image, NULL);
+        if (r < 0)
+                return err_sys(err, r, "name image '%s'", name);
+        if (before) {
+                strv_remove(before->repo_tags, name);
+                strv_remove(before->repo_digests, name);
+                image_refresh_info(before);
+                r = image_store_record_image(s, before);
+        }
+        image_refresh_info(image);
+        if (r == 0)
+                r = image_store_record_image(s, image);
+        image_store_tell(s);
+        return r < 0 ? err_sys(err, r, "record image '%s'", name) : 0;
+}
+
+/* Moves a document in; one that is here already is the same. */
+static int keep_document(struct image_store *s, int job_fd, const char *digest)
+{
+        char name[DIGEST_TEXT_MAX];
+
+        image_document_name(digest, name);
+        if (renameat(job_fd, name, s->documents_fd, name) == 0)
+                return 0;
+        return errno == ENOENT && faccessat(s->documents_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+                       ? 0
+                       : -errno;
+}
+
+void image_document_name(const char *digest, char out[static DIGEST_TEXT_MAX])
+{
+        snprintf(out, DIGEST_TEXT_MAX, "%s", digest);
+        out[strcspn(out, ":")] = '-';
+}
+
+int image_store_add_image(struct image_store *s, int job_fd, struct image_event_image *what,
+                          struct image **ret, struct err *err)
+{
+        _cleanup_(image_freep)
+        struct image *i = NULL;
+        struct image *present = map_get(s->images, what->id);
+        bool new_manifest = !present || !present->what.manifest_digest;
+        int r = keep_document(s, job_fd, what->id);
+
+        /* a manifest digest by another algorithm than ours has a file of another name: optional */
+        if (r == 0 && new_manifest && what->manifest_digest &&
+            startswith(what->manifest_digest, "sha256:"))
+                r = keep_document(s, job_fd, what->manifest_digest);
+        if (r < 0)
+                return err_sys(err, r, "keep the documents of image '%s'", what->id);
+        if (present) {
+                if (what->manifest_digest && new_manifest) {
+                        present->what.manifest_digest = TAKE_PTR(what->manifest_digest);
+                        present->what.media_type = TAKE_PTR(what->media_type);
+                }
+                if (what->index_digest && !present->what.index_digest)
+                        present->what.index_digest = TAKE_PTR(what->index_digest);
+                *ret = present;
+                return 0;
+        }
+        i = calloc(1, sizeof *i);
+        if (!i)
+                return err_sys(err, -ENOMEM, "keep image");
+        i->what = *what;
+        *what = (struct image_event_image){ 0 };
+        i->pulled_at = now_realtime();
+        r = image_bind_layers(s, i, err);
+        if (r < 0)
+                return err_wrap(err, r, "image '%s'", i->what.id);
+        image_refresh_info(i);
+        r = map_put(s->images, i->what.id, i, NULL);
+        if (r == 0)
+                r = image_store_record_image(s, i);
+        if (r < 0) {
+                map_remove(s->images, i->what.id);
+                for (size_t k = 0; k < strv_len(i->what.diff_ids); k++)
+                        i->layers[k]->n_images--; /* loose again */
+                return err_sys(err, r, "record image '%s'", i->what.id);
+        }
+        image_store_tell(s);
+        *ret = TAKE_PTR(i);
+        return 0;
+}
+
+/* ---- removing ---- */
+
+static void forget_image(struct image_store *s, struct image *i)
+{
+        char name[DIGEST_TEXT_MAX];
+
+        STRV_FOREACH (n, i->repo_tags)
+                map_remove(s->names, *n);
+        STRV_FOREACH (n, i->repo_digests)
+                map_remove(s->names, *n);
+        /* the record first: what is left without one the next start takes away */
+        image_store_forget_record(s, "image", strchr(i->what.id, ':') + 1);
+        map_remove(s->images, i->what.id);
+        image_document_name(i->what.id, name);
+        unlinkat(s->documents_fd, name, 0);
+        if (i->what.manifest_digest && !image_store_find_manifest(s, i->what.manifest_digest)) {
+                image_document_name(i->what.manifest_digest, name);
+                unlinkat(s->documents_fd, name, 0);
+        }
+        image_unbind_layers(s, i);
+        image_free(i);
+        image_store_tell(s);
+}
+
+/* Digests of a repository of which no tag is left go with the last tag. */
+static void drop_digests_of(struct image_store *s, struct image *i, const char *tag)
+{
+        size_t n = (size_t)(strrchr(tag, ':') - tag);
+        _cleanup_strv_ char **digests = strv_copy(i->repo_digests);
+
+        STRV_FOREACH (other, i->repo_tags)
+                if (strncmp(*other, tag, n) == 0 && (*other)[n] == ':')
+                        return;
+        STRV_FOREACH (d, digests)
+                if (strncmp(*d, tag, n) == 0 && (*d)[n] == '@') {
+                        map_remove(s->names, *d);
+                        strv_remove(i->repo_digests, *d);
+                }
+}
+
+static int busy(const struct image *i, struct err *err)
+{
+        return err_set(err, -EBUSY, "image '%s' is used by %u container%s", i->what.id, i->holds,
+                       i->holds == 1 ? "" : "s");
+}
+
+int image_store_remove(struct image_store *s, const char *reference, struct err *err)
+{
+        struct image *i = image_store_find(s, reference);
+        _cleanup_image_ref_ struct image_ref ref = { 0 };
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        if (!i)
+                return err_set_kind(err, -ENOENT, ERR_NOT_FOUND, "image '%s' is not here",
+                                    reference);
+        if (digest_is_valid(reference) || is_hex_lower(reference, 64)) {
+                if (i->holds > 0)
+                        return busy(i, err);
+                forget_image(s, i);
+                return 0;
+        }
+        r = image_ref_parse(reference, &ref, err);
+        if (r == 0 && !(name = image_ref_format(&ref)))
+                r = err_sys(err, -ENOMEM, "remove image");
+        if (r < 0)
+                return r;
+        if (i->holds > 0 && strv_len(i->repo_tags) + strv_len(i->repo_digests) <= 1)
+                return busy(i, err);
+        map_remove(s->names, name);
+        if (strv_remove(i->repo_tags, name))
+                drop_digests_of(s, i, name);
+        strv_remove(i->repo_digests, name);
+        image_refresh_info(i);
+        image_store_tell(s);
+        if (i->holds == 0 && strv_len(i->repo_tags) == 0 && strv_len(i->repo_digests) == 0) {
+                forget_image(s, i);
+                return 0;
+        }
+        r = image_store_record_image(s, i);
+        return r < 0 ? err_sys(err, r, "record image '%s'", i->what.id) : 0;
+}
+
+uint64_t image_store_used_bytes(const struct image_store *s)
+{
+        uint64_t sum = 0;
+        const char *name;
+        struct layer *l;
+
+        MAP_FOREACH (name, l, s->layers)
+                sum += l->what.disk_bytes;
+        return sum;
+}
+
+/* ---- for containers ---- */
+
+int image_store_layers(const struct image_store *s, const char *image_id, int *ret_layer_dir,
+                       char ***ret_names, struct err *err)
+{
+        const struct image *i = map_get(s->images, image_id);
+        _cleanup_strv_ char **names = NULL;
+
+        if (!i)
+                return err_set_kind(err, -ENOENT, ERR_IMAGE_NOT_PRESENT, "image '%s' is not here",
+                                    image_id);
+        for (size_t k = strv_len(i->what.diff_ids); k-- > 0;) {
+                const struct layer *l = i->layers[k];
+
+                /* one that comes twice hides nothing the second time, and overlayfs refuses it */
+                if (!strv_contains(names, l->name) && strv_append(&names, l->name) < 0)
+                        return err_sys(err, -ENOMEM, "list layers");
+                if (l->what.root_is_opaque)
+                        break;
+        }
+        *ret_layer_dir = s->layers_fd;
+        *ret_names = TAKE_PTR(names);
+        return 0;
+}
+
+int image_store_hold(struct image_store *s, const char *image_id)
+{
+        struct image *i = map_get(s->images, image_id);
+
+        if (!i)
+                return -ENOENT;
+        i->holds++;
+        return 0;
+}
+
+void image_store_release(struct image_store *s, const char *image_id)
+{
+        struct image *i = map_get(s->images, image_id);
+
+        if (i && i->holds > 0)
+                i->holds--;
+}
+
+/* ---- the store ---- */
+
+static int on_changed(_unused_ sd_event_source *source, void *userdata)
 {
         struct image_store *s = userdata;
 
@@ -78,637 +544,63 @@ static int on_tell(_unused_ sd_event_source *source, void *userdata)
 
 void image_store_tell(struct image_store *s)
 {
-        sd_event_source_set_enabled(s->tell, SD_EVENT_ONESHOT);
+        if (s->changed_source)
+                sd_event_source_set_enabled(s->changed_source, SD_EVENT_ONESHOT);
 }
 
-/* ---- records ---- */
-
-static json_t *strv_json(char *const *v)
+static int open_folder(struct image_store *s, const char *name, int *ret, struct err *err)
 {
-        json_t *list = json_array();
-
-        STRV_FOREACH (e, v)
-                json_array_append_new(list, json_string(*e));
-        return list;
+        if (mkdirat(s->dir_fd, name, 0700) < 0 && errno != EEXIST)
+                return err_sys(err, -errno, "make directory 'images/%s'", name);
+        *ret = fs_open_beneath(s->dir_fd, name, O_RDONLY | O_DIRECTORY, 0);
+        return *ret < 0 ? err_sys(err, *ret, "open directory 'images/%s'", name) : 0;
 }
 
-static int write_layer_record(struct image_store *s, const struct stored_layer *l)
-{
-        _cleanup_free_ char *path = text_printf("layer-%s", l->name);
-        json_t *o = json_pack("{s:s, s:s, s:I, s:I}", "name", l->name, "diffId", l->diff_id, "size",
-                              (json_int_t)l->size, "diskBytes", (json_int_t)l->disk_bytes);
-
-        json_set_text(o, "chainId", l->chain_id);
-        json_set_text(o, "digest", l->digest);
-        if (!path) {
-                json_decref(o);
-                return -ENOMEM;
-        }
-        return record_write(s->records_fd, path, o);
-}
-
-static char *image_record_path(const char *id)
-{
-        return text_printf("image-%s", strchr(id, ':') + 1);
-}
-
-static int write_image_record(struct image_store *s, const struct stored_image *i)
-{
-        _cleanup_free_ char *path = image_record_path(i->id);
-        json_t *layers = json_array();
-        json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "id", i->id, "tags",
-                              strv_json(i->tags), "digests", strv_json(i->digests), "layers",
-                              layers, "pulledAt", (json_int_t)i->pulled_at, "entrypoint",
-                              strv_json(i->config.entrypoint), "cmd", strv_json(i->config.cmd),
-                              "env", strv_json(i->config.env));
-
-        for (size_t k = 0; k < i->n_layers; k++)
-                json_array_append_new(layers, json_string(i->layers[k]->name));
-        json_set_text(o, "user", i->config.user);
-        json_set_text(o, "workingDir", i->config.working_dir);
-        json_set_text(o, "stopSignal", i->config.stop_signal);
-        if (!path) {
-                json_decref(o);
-                return -ENOMEM;
-        }
-        return record_write(s->records_fd, path, o);
-}
-
-static const struct json_field
-        layer_fields[] = { /* clang-format off */
-        { "name",      decode_string, offsetof(struct stored_layer, name),       JSON_REQUIRED, NULL },
-        { "diffId",    decode_string, offsetof(struct stored_layer, diff_id),    JSON_REQUIRED, NULL },
-        { "chainId",   decode_string, offsetof(struct stored_layer, chain_id),   JSON_OPTIONAL, NULL },
-        { "digest",    decode_string, offsetof(struct stored_layer, digest),     JSON_OPTIONAL, NULL },
-        { "size",      decode_i64,    offsetof(struct stored_layer, size),       JSON_REQUIRED, NULL },
-        { "diskBytes", decode_i64,    offsetof(struct stored_layer, disk_bytes), JSON_REQUIRED, NULL },
-        {}
-}; /* clang-format on */
-
-static bool is_layer_name(const char *name)
-{
-        return is_hex_lower(name, LAYER_NAME_DIGITS);
-}
-
-static int read_layer(struct image_store *s, const char *path, struct err *err)
-{
-        struct stored_layer *l = calloc(1, sizeof *l);
-        json_auto_t *o = NULL;
-        int r = l ? record_read(s->records_fd, path, &o, err) : -ENOMEM;
-
-        if (r == 0)
-                r = json_decode(o, layer_fields, l, err);
-        if (r == 0 && (!is_layer_name(l->name) ||
-                       faccessat(s->layers_fd, l->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0))
-                r = err_set(err, -ENOENT, "its layer '%s' is not here", l->name);
-        if (r == 0)
-                r = map_put(s->layers, l->name, l, NULL);
-        if (r < 0)
-                layer_free(l);
-        return r;
-}
-
-static int decode_image(const json_t *o, struct stored_image *i, char ***layer_names,
-                        struct err *err)
-{
-        int64_t pulled_at = 0;
-        const json_t *v;
-        struct {
-                const char *key;
-                json_decode_fn decode;
-                void *member;
-                bool required;
-        } fields[] = {
-                { "id", decode_string, &i->id, true },
-                { "tags", decode_strv, &i->tags, true },
-                { "digests", decode_strv, &i->digests, true },
-                { "layers", decode_strv, layer_names, true },
-                { "pulledAt", decode_i64, &pulled_at, true },
-                { "entrypoint", decode_strv, &i->config.entrypoint, false },
-                { "cmd", decode_strv, &i->config.cmd, false },
-                { "env", decode_strv, &i->config.env, false },
-                { "user", decode_string, &i->config.user, false },
-                { "workingDir", decode_string, &i->config.working_dir, false },
-                { "stopSignal", decode_string, &i->config.stop_signal, false },
-        };
-
-        for (size_t k = 0; k < ARRAY_SIZE(fields); k++) {
-                int r;
-
-                v = json_object_get(o, fields[k].key);
-                if (!v && !fields[k].required)
-                        continue;
-                r = v ? fields[k].decode(v, fields[k].member, NULL, err) : -EINVAL;
-                if (r < 0)
-                        return err_wrap(err, r, "%s", fields[k].key);
-        }
-        i->pulled_at = (usec_t)pulled_at;
-        return digest_is_valid(i->id) ? 0
-                                      : err_set(err, -EINVAL, "id: '%s': expected a digest", i->id);
-}
-
-/* An image is here when all its layers are. */
-static int bind_layers(struct image_store *s, struct stored_image *i, char *const *names,
-                       struct err *err)
-{
-        size_t n = strv_len(names);
-
-        i->layers = calloc(n ? n : 1, sizeof *i->layers);
-        if (!i->layers)
-                return err_sys(err, -ENOMEM, "read an image record");
-        for (; i->n_layers < n; i->n_layers++) {
-                struct stored_layer *l = map_get(s->layers, names[i->n_layers]);
-
-                if (!l)
-                        return err_set(err, -ENOENT, "its layer '%s' is not here",
-                                       names[i->n_layers]);
-                i->layers[i->n_layers] = l;
-        }
-        return 0;
-}
-
-static int read_image(struct image_store *s, const char *path, struct err *err)
-{
-        struct stored_image *i = calloc(1, sizeof *i);
-        _cleanup_strv_ char **names = NULL;
-        json_auto_t *o = NULL;
-        int r = i ? record_read(s->records_fd, path, &o, err) : -ENOMEM;
-
-        if (r == 0)
-                r = decode_image(o, i, &names, err);
-        if (r == 0)
-                r = bind_layers(s, i, names, err);
-        if (r == 0)
-                r = map_put(s->images, i->id, i, NULL);
-        if (r < 0) {
-                image_free(i);
-                return r;
-        }
-        for (size_t k = 0; k < i->n_layers; k++)
-                i->layers[k]->n_images++;
-        refresh_info(i);
-        return 0;
-}
-
-static int read_records(struct image_store *s, const char *prefix,
-                        int (*read)(struct image_store *s, const char *path, struct err *err))
-{
-        _cleanup_strv_ char **names = NULL;
-        int r = fs_list_at(s->records_fd, ".", &names);
-
-        if (r < 0)
-                return r;
-        STRV_FOREACH (name, names) {
-                _cleanup_err_ struct err err = { 0 };
-
-                if (!startswith(*name, prefix) || endswith(*name, ".bad") || strchr(*name, '.'))
-                        continue;
-                r = read(s, *name, &err);
-                if (r == -ENOMEM)
-                        return r;
-                if (r < 0)
-                        record_set_aside(s->records_fd, *name, r, &err);
-        }
-        return 0;
-}
-
-/* What has no record was never complete: it goes. */
-static void remove_unrecorded(struct image_store *s)
-{
-        const int dirs[] = { s->layers_fd, s->index_fd };
-        _cleanup_strv_ char **jobs = NULL;
-
-        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-                _cleanup_strv_ char **names = NULL;
-
-                if (fs_list_at(dirs[i], ".", &names) < 0)
-                        continue;
-                STRV_FOREACH (name, names)
-                        if (!map_get(s->layers, *name) && fs_remove_tree_at(dirs[i], *name) < 0)
-                                log_warn(0, "Failed to remove the unrecorded layer '%s'", *name);
-        }
-        if (fs_list_at(s->jobs_fd, ".", &jobs) < 0)
-                return;
-        STRV_FOREACH (name, jobs)
-                fs_remove_tree_at(s->jobs_fd, *name);
-}
-
-void image_store_sweep(struct image_store *s)
-{
-        _cleanup_strv_ char **names = map_keys(s->layers);
-
-        STRV_FOREACH (name, names) {
-                struct stored_layer *l = map_get(s->layers, *name);
-                _cleanup_free_ char *record = text_printf("layer-%s", *name),
-                                    *trash = text_printf("gone-%s", *name);
-
-                if (l->n_images || !record || !trash)
-                        continue;
-                /* first out of sight, then bit by bit: a crash in between leaves no half layer
-                 * under its name */
-                unlinkat(s->records_fd, record, 0);
-                if (renameat(s->layers_fd, *name, s->jobs_fd, trash) == 0)
-                        fs_remove_tree_at(s->jobs_fd, trash);
-                fs_remove_tree_at(s->index_fd, *name);
-                layer_free(map_remove(s->layers, *name));
-        }
-}
-
-/* ---- adding ---- */
-
-int image_store_add_layer(struct image_store *s, int job_fd, const struct image_layer_event *e,
-                          struct err *err)
-{
-        struct stored_layer *l = calloc(1, sizeof *l);
-        _cleanup_free_ char *index = text_printf("%s.index", e->dir);
-        int r = l && index ? 0 : -ENOMEM;
-
-        if (r == 0) {
-                *l = (struct stored_layer){
-                        .diff_id = strdup(e->diff_id),
-                        .chain_id = strdup_null(e->chain_id),
-                        .digest = strdup_null(e->digest),
-                        .size = e->size,
-                        .disk_bytes = e->disk_bytes,
-                };
-                do {
-                        free(l->name);
-                        l->name = text_printf("%08" PRIx32, random_u32());
-                } while (l->name && map_get(s->layers, l->name));
-                r = l->name && l->diff_id ? 0 : -ENOMEM;
-        }
-        if (r == 0 && strchr(e->dir, '/'))
-                r = -EINVAL;
-        if (r == 0 && renameat(job_fd, e->dir, s->layers_fd, l->name) < 0)
-                r = -errno;
-        if (r == 0 && renameat(job_fd, index, s->index_fd, l->name) < 0 && errno != ENOENT)
-                r = -errno;
-        if (r == 0)
-                r = write_layer_record(s, l);
-        if (r == 0)
-                r = map_put(s->layers, l->name, l, NULL);
-        if (r < 0) {
-                layer_free(l);
-                return err_sys(err, r, "keep layer '%s'", e->diff_id);
-        }
-        return 0;
-}
-
-/* ChainID of the OCI image spec: sha256 of "<chain below> <diff id>". */
-static int chain_next(char chain[static DIGEST_TEXT_MAX], const char *diff_id)
-{
-        unsigned char hash[EVP_MAX_MD_SIZE];
-        _cleanup_free_ char *text = NULL;
-        unsigned n;
-
-        if (!chain[0]) {
-                snprintf(chain, DIGEST_TEXT_MAX, "%s", diff_id);
-                return 0;
-        }
-        text = text_printf("%s %s", chain, diff_id);
-        if (!text || !EVP_Digest(text, strlen(text), hash, &n, EVP_sha256(), NULL))
-                return -ENOMEM;
-        memcpy(chain, "sha256:", 7);
-        hex_encode(hash, n, chain + 7);
-        return 0;
-}
-
-static struct stored_layer *find_layer(const struct image_store *s, const char *diff_id,
-                                       const char *chain)
-{
-        struct stored_layer *l;
-        const char *name;
-
-        MAP_FOREACH (name, l, s->layers)
-                if (streq(l->diff_id, diff_id) && (!l->chain_id || streq(l->chain_id, chain)))
-                        return l;
-        return NULL;
-}
-
-static int collect_layers(const struct image_store *s, char *const *diff_ids,
-                          struct stored_image *i, struct err *err)
-{
-        char chain[DIGEST_TEXT_MAX] = "";
-        size_t n = strv_len(diff_ids);
-
-        i->layers = calloc(n ? n : 1, sizeof *i->layers);
-        if (!i->layers)
-                return err_sys(err, -ENOMEM, "keep an image");
-        for (; i->n_layers < n; i->n_layers++) {
-                int r = chain_next(chain, diff_ids[i->n_layers]);
-                struct stored_layer *l = r < 0 ? NULL : find_layer(s, diff_ids[i->n_layers], chain);
-
-                if (!l)
-                        return err_set_kind(err, -EBADMSG, ERR_IMAGE_PULL,
-                                            "layer '%s' of the image did not come",
-                                            diff_ids[i->n_layers]);
-                i->layers[i->n_layers] = l;
-        }
-        return 0;
-}
-
-static void strv_drop(char **v, const char *s)
-{
-        for (; v && *v; v++)
-                if (streq(*v, s)) {
-                        free(*v);
-                        memmove(v, v + 1, (strv_len(v + 1) + 1) * sizeof *v);
-                        return;
-                }
-}
-
-int image_store_tag(struct image_store *s, struct stored_image *i, const char *tag, struct err *err)
-{
-        struct stored_image *other;
-        const char *id;
-        int r;
-
-        if (strv_contains(i->tags, tag))
-                return 0;
-        r = strv_append(&i->tags, tag);
-        if (r == 0)
-                r = write_image_record(s, i);
-        if (r < 0)
-                return err_sys(err, r, "tag image '%s'", tag);
-        refresh_info(i);
-        MAP_FOREACH (id, other, s->images)
-                if (other != i && strv_contains(other->tags, tag)) {
-                        strv_drop(other->tags, tag);
-                        if (write_image_record(s, other) < 0)
-                                log_warn(0, "Failed to record that '%s' moved to another image",
-                                         tag);
-                }
-        image_store_tell(s);
-        return 0;
-}
-
-static int add_digest(struct image_store *s, struct stored_image *i, const char *digest)
-{
-        int r;
-
-        if (!digest || strv_contains(i->digests, digest))
-                return 0;
-        r = strv_append(&i->digests, digest);
-        return r < 0 ? r : write_image_record(s, i);
-}
-
-static int copy_config(const struct image_config *from, struct image_config *to)
-{
-        *to = (struct image_config){
-                .entrypoint = strv_copy(from->entrypoint),
-                .cmd = strv_copy(from->cmd),
-                .env = strv_copy(from->env),
-                .user = strdup_null(from->user),
-                .working_dir = strdup_null(from->working_dir),
-                .stop_signal = strdup_null(from->stop_signal),
-        };
-        return (from->entrypoint && !to->entrypoint) || (from->cmd && !to->cmd) ||
-                               (from->env && !to->env)
-                       ? -ENOMEM
-                       : 0;
-}
-
-static int new_image(struct image_store *s, const struct image_event_image *e,
-                     struct stored_image **ret, struct err *err)
-{
-        struct stored_image *i = calloc(1, sizeof *i);
-        int r = i ? 0 : -ENOMEM;
-
-        if (r == 0) {
-                i->id = strdup(e->id);
-                i->pulled_at = now_realtime();
-                r = i->id ? copy_config(&e->config, &i->config) : -ENOMEM;
-        }
-        if (r == 0)
-                r = collect_layers(s, e->diff_ids, i, err);
-        if (r == 0)
-                r = map_put(s->images, i->id, i, NULL);
-        if (r < 0) {
-                image_free(i);
-                return err && err->message ? r : err_sys(err, r, "keep an image");
-        }
-        for (size_t k = 0; k < i->n_layers; k++)
-                i->layers[k]->n_images++;
-        refresh_info(i);
-        *ret = i;
-        return 0;
-}
-
-int image_store_add_image(struct image_store *s, const struct image_event_image *e, const char *tag,
-                          const char *digest, struct stored_image **ret, struct err *err)
-{
-        struct stored_image *i = map_get(s->images, e->id);
-        int r = i ? 0 : new_image(s, e, &i, err);
-
-        if (r < 0)
-                return r;
-        r = write_image_record(s, i);
-        if (r == 0)
-                r = add_digest(s, i, digest);
-        if (r < 0)
-                return err_sys(err, r, "record image '%s'", i->id);
-        refresh_info(i);
-        if (tag)
-                r = image_store_tag(s, i, tag, err);
-        image_store_tell(s);
-        *ret = i;
-        return r;
-}
-
-/* ---- finding ---- */
-
-struct stored_image *image_store_find_digest(const struct image_store *s, const char *name,
-                                             const char *digest)
-{
-        _cleanup_free_ char *full = text_printf("%s@%s", name, digest);
-        struct stored_image *i;
-        const char *id;
-
-        if (!full)
-                return NULL;
-        MAP_FOREACH (id, i, s->images)
-                if (strv_contains(i->digests, full))
-                        return i;
-        return NULL;
-}
-
-struct stored_image *image_store_find(const struct image_store *s, const char *reference)
-{
-        struct stored_image *i = map_get(s->images, reference);
-        _cleanup_free_ char *name = NULL;
-        const char *id;
-
-        if (i || image_normalize(reference, &name, NULL) < 0)
-                return i;
-        MAP_FOREACH (id, i, s->images)
-                if (strv_contains(i->tags, name) || strv_contains(i->digests, name))
-                        return i;
-        return NULL;
-}
-
-int image_store_layers(const struct image_store *s, const char *image_id, int *ret_layer_dir,
-                       char ***ret_names, struct err *err)
-{
-        const struct stored_image *i = map_get(s->images, image_id);
-        _cleanup_strv_ char **names = NULL;
-
-        if (!i || i->n_layers == 0)
-                return err_set_kind(err, -ENOENT, ERR_IMAGE_NOT_PRESENT, "image '%s' is not here",
-                                    image_id);
-        for (size_t k = i->n_layers; k > 0; k--) {
-                int r = strv_append(&names, i->layers[k - 1]->name);
-
-                if (r < 0)
-                        return err_sys(err, r, "list the image's layers");
-        }
-        *ret_layer_dir = s->layers_fd;
-        *ret_names = TAKE_PTR(names);
-        return 0;
-}
-
-int image_store_hold(struct image_store *s, const char *image_id)
-{
-        struct stored_image *i = map_get(s->images, image_id);
-
-        if (!i)
-                return -ENOENT;
-        i->n_holds++;
-        return 0;
-}
-
-void image_store_release(struct image_store *s, const char *image_id)
-{
-        struct stored_image *i = map_get(s->images, image_id);
-
-        if (i && i->n_holds)
-                i->n_holds--;
-}
-
-/* ---- runtime.h ---- */
-
-const struct image_info *image_find(const struct runtime *rt, const char *reference)
-{
-        const struct stored_image *i = image_store_find(rt->images, reference);
-
-        return i ? &i->info : NULL;
-}
-
-void image_foreach(const struct runtime *rt, void (*fn)(const struct image_info *i, void *userdata),
-                   void *userdata)
-{
-        _cleanup_strv_ char **ids = map_keys(rt->images->images);
-
-        STRV_FOREACH (id, ids) {
-                const struct stored_image *i = map_get(rt->images->images, *id);
-
-                fn(&i->info, userdata);
-        }
-}
-
-int image_normalize(const char *reference, char **ret, struct err *err)
-{
-        _cleanup_image_ref_ struct image_ref ref = { 0 };
-        int r = image_ref_parse(reference, &ref, err);
-
-        if (r < 0)
-                return r;
-        *ret = image_ref_format(&ref);
-        return *ret ? 0 : err_sys(err, -ENOMEM, "read an image name");
-}
-
-static void delete_image(struct image_store *s, struct stored_image *i)
-{
-        _cleanup_free_ char *record = image_record_path(i->id);
-
-        if (record)
-                unlinkat(s->records_fd, record, 0);
-        for (size_t k = 0; k < i->n_layers; k++)
-                i->layers[k]->n_images--;
-        map_remove(s->images, i->id);
-        image_free(i);
-        image_store_sweep(s);
-        image_store_tell(s);
-}
-
-int image_remove(struct runtime *rt, const char *reference, struct err *err)
-{
-        struct image_store *s = rt->images;
-        struct stored_image *i = image_store_find(s, reference);
-        _cleanup_free_ char *name = NULL;
-        bool by_id = i && streq(i->id, reference);
-
-        if (!i)
-                return err_set_kind(err, -ENOENT, ERR_NOT_FOUND, "image '%s' is not here",
-                                    reference);
-        if (!by_id && image_normalize(reference, &name, err) < 0)
-                return -EINVAL;
-        if (!by_id && strv_len(i->tags) + strv_len(i->digests) > 1 &&
-            strv_contains(i->tags, name) && strv_len(i->tags) > 1) {
-                strv_drop(i->tags, name);
-                refresh_info(i);
-                image_store_tell(s);
-                return write_image_record(s, i);
-        }
-        if (i->n_holds)
-                return err_set(err, -EBUSY, "image '%s' is used by %zu containers", reference,
-                               i->n_holds);
-        delete_image(s, i);
-        return 0;
-}
-
-int image_fs_usage(const struct runtime *rt, struct image_fs_usage *ret)
-{
-        const struct image_store *s = rt->images;
-        struct stored_layer *l;
-        struct statvfs v;
-        const char *name;
-
-        if (fstatvfs(s->layers_fd, &v) < 0)
-                return -errno;
-        *ret = (struct image_fs_usage){
-                .capacity_bytes = (uint64_t)v.f_blocks * v.f_frsize,
-                .available_bytes = (uint64_t)v.f_bavail * v.f_frsize,
-                .inodes = v.f_files,
-                .inodes_free = v.f_ffree,
-        };
-        MAP_FOREACH (name, l, s->layers)
-                ret->used_bytes += l->disk_bytes;
-        return 0;
-}
-
-/* ---- the whole ---- */
-
-static int open_below(int dir_fd, const char *name, struct err *err)
-{
-        int r = fs_mkdir_p_at(dir_fd, name, 0700);
-
-        if (r == 0)
-                r = fs_open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, 0);
-        return r < 0 ? err_sys(err, r, "open the image folder '%s'", name) : r;
-}
-
-static int open_dirs(struct image_store *s, const char *state_dir, struct err *err)
+static int open_folders(struct image_store *s, const char *state_dir, struct err *err)
 {
         _cleanup_free_ char *path = text_printf("%s/images", state_dir);
-        struct {
-                const char *name;
-                int *fd;
-        } dirs[] = { { "layers", &s->layers_fd },
-                     { "index", &s->index_fd },
-                     { "records", &s->records_fd },
-                     { "jobs", &s->jobs_fd } };
+        int r = 0;
 
         if (!path)
                 return err_sys(err, -ENOMEM, "open the image store");
         s->dir_fd = fs_open_dir(path, 0700, err);
         if (s->dir_fd < 0)
                 return s->dir_fd;
-        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-                *dirs[i].fd = open_below(s->dir_fd, dirs[i].name, err);
-                if (*dirs[i].fd < 0)
-                        return *dirs[i].fd;
-        }
-        return 0;
+        /* set-id programs of images lie below: nobody else may come near them (UN-09) */
+        if (fchmod(s->dir_fd, 0700) < 0)
+                return err_sys(err, -errno, "set mode of '%s'", path);
+        r = open_folder(s, "layers", &s->layers_fd, err);
+        if (r == 0)
+                r = open_folder(s, "index", &s->index_fd, err);
+        if (r == 0)
+                r = open_folder(s, "documents", &s->documents_fd, err);
+        if (r == 0)
+                r = open_folder(s, "records", &s->records_fd, err);
+        if (r == 0)
+                r = open_folder(s, "incoming", &s->incoming_fd, err);
+        if (r == 0)
+                r = open_folder(s, "trash", &s->trash_fd, err);
+        return r;
+}
+
+static int set_up(struct image_store *s, const struct runtime_options *options, struct err *err)
+{
+        int r;
+
+        s->images = map_new();
+        s->names = map_new();
+        s->layers = map_new();
+        s->program = text_printf("%s/skiff-image",
+                                 options->libexec_dir ? options->libexec_dir : SKIFF_LIBEXEC_DIR);
+        s->registries_file = strdup_null(options->registries_file);
+        s->max_parallel_pulls = options->max_parallel_pulls;
+        if (!s->images || !s->names || !s->layers || !s->program ||
+            (options->registries_file && !s->registries_file))
+                return err_sys(err, -ENOMEM, "open the image store");
+        r = sd_event_add_defer(s->event, &s->changed_source, on_changed, s);
+        if (r == 0)
+                r = sd_event_source_set_enabled(s->changed_source, SD_EVENT_OFF);
+        return r < 0 ? err_sys(err, r, "open the image store") : 0;
 }
 
 int image_store_new(sd_event *event, const struct runtime_options *options,
@@ -722,38 +614,25 @@ int image_store_new(sd_event *event, const struct runtime_options *options,
         if (!s)
                 return err_sys(err, -ENOMEM, "open the image store");
         *s = (struct image_store){
-                .event = event,
+                .event = sd_event_ref(event),
+                .changed = changed,
+                .userdata = userdata,
                 .dir_fd = -1,
                 .layers_fd = -1,
                 .index_fd = -1,
+                .documents_fd = -1,
                 .records_fd = -1,
-                .jobs_fd = -1,
-                .program = text_printf("%s/skiff-image", options->libexec_dir),
-                .registries_file = strdup_null(options->registries_file),
-                .max_parallel = options->max_parallel_pulls,
-                .images = map_new(),
-                .layers = map_new(),
-                .changed = changed,
-                .userdata = userdata,
+                .incoming_fd = -1,
+                .trash_fd = -1,
         };
-        list_init(&s->jobs);
-        if (!s->program || !s->images || !s->layers)
-                return err_sys(err, -ENOMEM, "open the image store");
-        r = sd_event_add_defer(event, &s->tell, on_tell, s);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->tell, SD_EVENT_OFF);
-        if (r < 0)
-                return err_sys(err, r, "open the image store");
-        r = open_dirs(s, options->state_dir, err);
+        list_init(&s->pulls);
+        r = set_up(s, options, err);
+        if (r == 0)
+                r = open_folders(s, options->state_dir, err);
+        if (r == 0)
+                r = image_store_load(s, err);
         if (r < 0)
                 return r;
-        r = read_records(s, "layer-", read_layer);
-        if (r == 0)
-                r = read_records(s, "image-", read_image);
-        if (r < 0)
-                return err_sys(err, r, "read the image records");
-        remove_unrecorded(s);
-        image_store_sweep(s);
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -762,18 +641,24 @@ struct image_store *image_store_free(struct image_store *s)
 {
         if (!s)
                 return NULL;
-        if (s->jobs.head.next)
-                image_store_stop_jobs(s);
-        sd_event_source_disable_unref(s->tell);
-        map_free_with(s->images, image_free);
-        map_free_with(s->layers, layer_free);
+        image_pulls_stop(s);
+        child_free(s->remover);
+        sd_event_source_disable_unref(s->changed_source);
+        sd_event_source_disable_unref(s->loose_source);
+        sd_event_source_disable_unref(s->start_source);
+        map_free(s->names);
+        map_free_with(s->images, free_image);
+        map_free_with(s->layers, free_layer);
         safe_close(s->layers_fd);
         safe_close(s->index_fd);
+        safe_close(s->documents_fd);
         safe_close(s->records_fd);
-        safe_close(s->jobs_fd);
+        safe_close(s->incoming_fd);
+        safe_close(s->trash_fd);
         safe_close(s->dir_fd);
         free(s->program);
         free(s->registries_file);
+        sd_event_unref(s->event);
         free(s);
         return NULL;
 }

@@ -1,11 +1,19 @@
 /*
  * skiffd's side of images: which are here, and where their layers lie.
  *
- * Below <state_dir>/images: `layers/<short name>` is one unpacked layer in overlay form (whiteouts
- * are 0:0 devices, opaque directories carry trusted.overlay.opaque), `index/<short name>` its tar
- * headers and file digests, `records/` what is known of images and layers. What has no record is
- * removed at the start. Layers appear by rename after they were verified and synced; only skiffd
- * renames and records (skiff-image does the rest).
+ * Below <state_dir>/images, all 0700:
+ *
+ *   layers/<short name>   one unpacked layer in overlay form (whiteouts are 0:0 devices, opaque
+ *                         directories carry trusted.overlay.opaque)
+ *   index/<short name>    its tar headers and file digests (layer-index.h)
+ *   documents/sha256-…    manifests and configs as they came
+ *   records/layer-<short name>.json, records/image-<64 or 128 hex>.json   what is known of them
+ *   incoming/<number>     of a job under way; trash/ is being removed
+ *
+ * What has no record is removed at the start. Layers appear by rename after they were verified and
+ * synced, then they are recorded; only skiffd renames and records (skiff-image does the rest). A
+ * layer that no image refers to stays for a while: the next try of the pull that brought it will
+ * want it.
  */
 #pragma once
 #include <systemd/sd-event.h>
@@ -13,7 +21,6 @@
 #include "runtime/runtime.h"
 
 struct image_store; /* opaque */
-struct image_wait;  /* opaque: one caller's interest in a pull or an import under way */
 
 /**
  * image_store_new() - opens (or makes) <state_dir>/images and reads its records

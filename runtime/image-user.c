@@ -1,264 +1,369 @@
-/*
- * Who "www-data" is in an image: its own passwd and group files, the topmost layer's that has one.
- * Never the host's name service. The files are a stranger's: opened below the layer's root, regular
- * ones only, read as a stream, ids strict decimal numbers.
- */
+#include "runtime/image-user.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "base/fs.h"
 #include "base/text.h"
-#include "runtime/image-store-internal.h"
-#include "runtime/runtime-internal.h"
 
-enum { FILE_SIZE_MAX = 10 << 20, LINE_SIZE_MAX = 64 << 10, GROUPS_MAX = 65536 };
+/* ---- passwd and group ---- */
 
-/* A regular file of the image; a whiteout (device 0:0) hides those below. NULL: there is none. */
-static FILE *open_file(const struct image_store *s, const struct stored_image *i, const char *path)
+/* A file read line by line up to a limit in bytes. */
+struct lines {
+        FILE *file;
+        char *line; /* owned */
+        size_t size, total;
+};
+
+static void lines_done(struct lines *l)
 {
-        for (size_t k = i->n_layers; k > 0; k--) {
-                _cleanup_close_ int root = fs_open_beneath(s->layers_fd, i->layers[k - 1]->name,
-                                                           O_PATH | O_DIRECTORY, 0);
-                _cleanup_close_ int fd =
-                        root < 0 ? -1
-                                 : fs_open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-                struct stat st;
-                FILE *f;
-
-                if (fd == -ENXIO) /* a device without a driver: the whiteout */
-                        return NULL;
-                if (fd < 0)
-                        continue;
-                if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_SIZE_MAX)
-                        return NULL;
-                f = fdopen(fd, "re");
-                if (f)
-                        fd = -1;
-                return f;
-        }
-        return NULL;
+        free(l->line);
 }
 
-/* Calls @fn for each line's fields (at least @n); a positive answer ends it. */
-static int each_line(FILE *f, size_t n, int (*fn)(char **fields, void *userdata), void *userdata)
+/* 1: a line (without its end, NULs cut it); 0: no more; -EFBIG. */
+static int next_line(struct lines *l)
 {
-        _cleanup_free_ char *line = malloc(LINE_SIZE_MAX);
-        int r = line ? 0 : -ENOMEM;
+        ssize_t n = getline(&l->line, &l->size, l->file);
 
-        while (r == 0 && fgets(line, LINE_SIZE_MAX, f)) {
-                char *fields[8], *p = line;
-                size_t k = 0;
+        if (n < 0)
+                return 0;
+        l->total += (size_t)n;
+        if (l->total > USER_FILE_MAX)
+                return -EFBIG;
+        if (n > 0 && l->line[n - 1] == '\n')
+                l->line[n - 1] = '\0';
+        return 1;
+}
 
-                line[strcspn(line, "\r\n")] = '\0';
-                while (k < ARRAY_SIZE(fields)) {
-                        char *colon = strchr(p, ':');
+/* Cuts the next field off at ':'; NULL when there is none left. */
+static char *next_field(char **rest)
+{
+        char *field = *rest, *colon;
 
-                        fields[k++] = p;
-                        if (!colon)
-                                break;
-                        *colon = '\0';
-                        p = colon + 1;
-                }
-                if (k >= n && line[0] != '#')
-                        r = fn(fields, userdata);
+        if (!field)
+                return NULL;
+        colon = strchr(field, ':');
+        if (colon)
+                *colon++ = '\0';
+        *rest = colon;
+        return field;
+}
+
+static bool parse_id(const char *text, uint32_t *ret)
+{
+        return text && text_to_u32(text, ret) == 0 && *ret != UINT32_MAX;
+}
+
+int passwd_find(FILE *passwd, const char *name, uint32_t uid, struct passwd_entry *ret)
+{
+        _cleanup_(lines_done)
+        struct lines l = { .file = passwd };
+        int r;
+
+        while ((r = next_line(&l)) > 0) {
+                struct passwd_entry e;
+                char *rest = l.line, *n = next_field(&rest);
+
+                next_field(&rest); /* the password */
+                if (!n || !*n || strlen(n) >= sizeof e.name ||
+                    !parse_id(next_field(&rest), &e.uid) || !parse_id(next_field(&rest), &e.gid))
+                        continue;
+                if (name ? !streq(n, name) : e.uid != uid)
+                        continue;
+                snprintf(e.name, sizeof e.name, "%s", n);
+                *ret = e;
+                return 1;
         }
         return r;
 }
 
-struct user_search {
-        const char *name; /* or NULL: by .uid */
-        uint32_t uid, gid;
-        char *found_name; /* owned */
-};
-
-/* name:password:uid:gid:… */
-static int match_user(char **f, void *userdata)
+int group_find(FILE *group, const char *name, uint32_t *ret)
 {
-        struct user_search *s = userdata;
-        uint32_t uid, gid;
+        _cleanup_(lines_done)
+        struct lines l = { .file = group };
+        int r;
 
-        if (text_to_u32(f[2], &uid) < 0 || text_to_u32(f[3], &gid) < 0 || uid == UINT32_MAX ||
-            gid == UINT32_MAX)
-                return 0;
-        if (s->name ? !streq(f[0], s->name) : uid != s->uid)
-                return 0;
-        s->uid = uid;
-        s->gid = gid;
-        s->found_name = strdup(f[0]);
-        return s->found_name ? 1 : -ENOMEM;
+        while ((r = next_line(&l)) > 0) {
+                char *rest = l.line, *n = next_field(&rest);
+                uint32_t gid;
+
+                next_field(&rest);
+                if (n && streq(n, name) && parse_id(next_field(&rest), &gid)) {
+                        *ret = gid;
+                        return 1;
+                }
+        }
+        return r;
 }
 
-struct group_search {
-        const char *name;
-        uint32_t gid;
-};
-
-static int match_group(char **f, void *userdata)
+static bool lists(char *members, const char *member)
 {
-        struct group_search *s = userdata;
+        char *state = NULL;
 
-        return streq(f[0], s->name) && text_to_u32(f[2], &s->gid) == 0 && s->gid != UINT32_MAX;
-}
-
-struct member_search {
-        const char *user;
-        uint32_t *groups;
-        size_t n;
-};
-
-static bool is_member(const char *list, const char *user)
-{
-        size_t n = strlen(user);
-
-        for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
-                if (strncmp(p, user, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+        for (char *m = members ? strtok_r(members, ",", &state) : NULL; m;
+             m = strtok_r(NULL, ",", &state))
+                if (streq(m, member))
                         return true;
         return false;
 }
 
-/* name:password:gid:members */
-static int collect_membership(char **f, void *userdata)
+int group_memberships(FILE *group, const char *member, uint32_t **ret, size_t *ret_n)
 {
-        struct member_search *s = userdata;
-        uint32_t gid, *grown;
-
-        if (!is_member(f[3], s->user) || text_to_u32(f[2], &gid) < 0 || gid == UINT32_MAX ||
-            s->n >= GROUPS_MAX)
-                return 0;
-        grown = realloc(s->groups, (s->n + 1) * sizeof *grown);
-        if (!grown)
-                return -ENOMEM;
-        s->groups = grown;
-        s->groups[s->n++] = gid;
-        return 0;
-}
-
-/* 1: found; 0: not; negative errno. */
-static int search_file(const struct image_store *s, const struct stored_image *i, const char *path,
-                       size_t n_fields, int (*fn)(char **fields, void *userdata), void *userdata)
-{
-        _cleanup_fclose_ FILE *f = open_file(s, i, path);
-
-        return f ? each_line(f, n_fields, fn, userdata) : 0;
-}
-
-static bool is_number(const char *s)
-{
-        return *s && strspn(s, "0123456789") == strlen(s);
-}
-
-static int parse_id(const char *text, const char *what, uint32_t *ret, struct err *err)
-{
-        if (text_to_u32(text, ret) < 0 || *ret == UINT32_MAX)
-                return err_set_kind(err, -ERANGE, ERR_CONTAINER_CONFIG,
-                                    "%s '%s': expected 0 to 4294967294", what, text);
-        return 0;
-}
-
-static int find_user(const struct image_store *s, const struct stored_image *i, const char *user,
-                     struct user_search *ret, struct err *err)
-{
-        int r;
-
-        if (is_number(user)) {
-                r = parse_id(user, "user", &ret->uid, err);
-                if (r < 0)
-                        return r;
-        } else {
-                ret->name = user;
-        }
-        r = search_file(s, i, "etc/passwd", 4, match_user, ret);
-        if (r < 0)
-                return err_sys(err, r, "read the image's /etc/passwd");
-        if (r == 0 && ret->name)
-                return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
-                                    "unable to find user %s: no matching entries in passwd file",
-                                    user);
-        return 0;
-}
-
-static int find_group(const struct image_store *s, const struct stored_image *i, const char *group,
-                      uint32_t *ret, struct err *err)
-{
-        struct group_search search = { .name = group };
-        int r;
-
-        if (is_number(group))
-                return parse_id(group, "group", ret, err);
-        r = search_file(s, i, "etc/group", 3, match_group, &search);
-        if (r < 0)
-                return err_sys(err, r, "read the image's /etc/group");
-        if (r == 0)
-                return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
-                                    "unable to find group %s: no matching entries in group file",
-                                    group);
-        *ret = search.gid;
-        return 0;
-}
-
-static int find_memberships(const struct image_store *s, const struct stored_image *i,
-                            const char *name, uint32_t **ret, size_t *ret_n, struct err *err)
-{
-        struct member_search search = { .user = name };
-        int r = name ? search_file(s, i, "etc/group", 4, collect_membership, &search) : 0;
-
-        if (r < 0) {
-                free(search.groups);
-                return err_sys(err, r, "read the image's /etc/group");
-        }
-        *ret = search.groups;
-        *ret_n = search.n;
-        return 0;
-}
-
-int image_resolve_user(const struct runtime *rt, const char *image_id, const char *user,
-                       struct image_user *ret, struct err *err)
-{
-        const struct image_store *s = rt->images;
-        const struct stored_image *i = image_store_find(s, image_id);
-        const char *colon = strchr(user, ':');
-        _cleanup_free_ char *name = strndup(user, colon ? (size_t)(colon - user) : strlen(user));
-        struct user_search search = { 0 };
-        uint32_t *groups = NULL;
+        _cleanup_(lines_done)
+        struct lines l = { .file = group };
+        _cleanup_free_ uint32_t *gids = NULL;
         size_t n = 0;
         int r;
 
-        if (!i)
-                return err_set_kind(err, -ENOENT, ERR_IMAGE_NOT_PRESENT, "image '%s' is not here",
-                                    image_id);
-        if (!name)
-                return err_sys(err, -ENOMEM, "resolve user '%s'", user);
-        r = find_user(s, i, *name ? name : "0", &search, err);
-        if (r == 0 && colon && colon[1])
-                r = find_group(s, i, colon + 1, &search.gid, err);
-        if (r == 0)
-                r = find_memberships(s, i, search.found_name, &groups, &n, err);
-        free(search.found_name);
+        while ((r = next_line(&l)) > 0) {
+                char *rest = l.line;
+                uint32_t gid, *grown;
+
+                next_field(&rest);
+                next_field(&rest);
+                if (!parse_id(next_field(&rest), &gid) || !lists(next_field(&rest), member))
+                        continue;
+                if (n == USER_GROUPS_MAX)
+                        return -E2BIG;
+                grown = reallocarray(gids, n + 1, sizeof *gids);
+                if (!grown)
+                        return -ENOMEM;
+                gids = grown;
+                gids[n++] = gid;
+        }
         if (r < 0)
                 return r;
-        *ret = (struct image_user){ search.uid, search.gid, groups, n };
+        *ret = TAKE_PTR(gids);
+        *ret_n = n;
         return 0;
 }
 
-int image_groups_of(const struct runtime *rt, const char *image_id, uint32_t uid, uint32_t **ret,
-                    size_t *ret_n, struct err *err)
-{
-        const struct image_store *s = rt->images;
-        const struct stored_image *i = image_store_find(s, image_id);
-        struct user_search search = { .uid = uid };
-        int r;
+/* ---- out of layers ---- */
 
-        *ret = NULL;
-        *ret_n = 0;
+/*
+ * A file by its path in the merged image, without mounting it: the topmost layer that says anything
+ * about the path decides. A link in the path is followed in the layer it is in alone; an image
+ * whose /etc leads through links across layers has no users as far as this goes. -ENOENT: there is
+ * none.
+ */
+static int open_in_layer(int layer_fd, const char *path)
+{
+        return fs_open_in_root(layer_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
+}
+
+static bool is_whiteout(int layer_fd, const char *path)
+{
+        _cleanup_close_ int fd = fs_open_in_root(layer_fd, path, O_PATH | O_NOFOLLOW, 0);
+        struct stat st;
+
+        return fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0;
+}
+
+static bool hides_below(int layer_fd)
+{
+        _cleanup_close_ int fd = fs_open_in_root(layer_fd, "etc", O_RDONLY | O_DIRECTORY, 0);
+        char value;
+
+        return fd >= 0 && fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
+}
+
+static int open_in_image(const struct image_store *s, const struct image *i, const char *file)
+{
+        _cleanup_free_ char *path = text_printf("etc/%s", file);
+
+        if (!path)
+                return -ENOMEM;
+        for (size_t k = strv_len(i->what.diff_ids); k-- > 0;) {
+                _cleanup_close_ int layer_fd = openat(s->layers_fd, i->layers[k]->name,
+                                                      O_PATH | O_DIRECTORY | O_CLOEXEC);
+                _cleanup_close_ int fd = -1;
+                struct stat st;
+
+                if (layer_fd < 0)
+                        return -errno;
+                if (is_whiteout(layer_fd, path) || is_whiteout(layer_fd, "etc"))
+                        return -ENOENT;
+                fd = open_in_layer(layer_fd, path);
+                if (fd >= 0 && fstat(fd, &st) == 0)
+                        return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EINVAL;
+                if (fd < 0 && fd != -ENOENT)
+                        return fd == -ELOOP || fd == -ENXIO ? -EINVAL : fd;
+                if (i->layers[k]->what.root_is_opaque || hides_below(layer_fd))
+                        return -ENOENT;
+        }
+        return -ENOENT;
+}
+
+/* *ret is NULL when the image has no such file. */
+static int open_users(const struct image_store *s, const char *image_id, const char *file,
+                      FILE **ret, struct err *err)
+{
+        const struct image *i = map_get(s->images, image_id);
+        _cleanup_close_ int fd = -1;
+
         if (!i)
                 return err_set_kind(err, -ENOENT, ERR_IMAGE_NOT_PRESENT, "image '%s' is not here",
                                     image_id);
-        r = search_file(s, i, "etc/passwd", 4, match_user, &search);
-        if (r > 0)
-                r = find_memberships(s, i, search.found_name, ret, ret_n, err);
-        free(search.found_name);
-        return r < 0 ? r : 0;
+        fd = open_in_image(s, i, file);
+        *ret = NULL;
+        if (fd == -ENOENT)
+                return 0;
+        if (fd == -EINVAL)
+                return err_set_kind(err, fd, ERR_CONTAINER_CONFIG,
+                                    "/etc/%s of the image is not a regular file", file);
+        if (fd < 0)
+                return err_sys(err, fd, "read /etc/%s of the image", file);
+        *ret = fdopen(fd, "re");
+        if (!*ret)
+                return err_sys(err, -errno, "read /etc/%s of the image", file);
+        TAKE_FD(fd);
+        return 0;
+}
+
+static int look_up_passwd(const struct image_store *s, const char *image_id, const char *name,
+                          uint32_t uid, struct passwd_entry *ret, struct err *err)
+{
+        _cleanup_fclose_ FILE *f = NULL;
+        int r = open_users(s, image_id, "passwd", &f, err);
+
+        if (r < 0 || !f)
+                return r;
+        r = passwd_find(f, name, uid, ret);
+        return r < 0 ? err_set_kind(err, r, ERR_CONTAINER_CONFIG,
+                                    "/etc/passwd of the image has more than %d bytes",
+                                    USER_FILE_MAX)
+                     : r;
+}
+
+static int look_up_group(const struct image_store *s, const char *image_id, const char *name,
+                         uint32_t *ret, struct err *err)
+{
+        _cleanup_fclose_ FILE *f = NULL;
+        int r = open_users(s, image_id, "group", &f, err);
+
+        if (r < 0 || !f)
+                return r;
+        r = group_find(f, name, ret);
+        return r < 0 ? err_set_kind(err, r, ERR_CONTAINER_CONFIG,
+                                    "/etc/group of the image has more than %d bytes", USER_FILE_MAX)
+                     : r;
+}
+
+static int add_memberships(const struct image_store *s, const char *image_id, const char *member,
+                           uint32_t **ret, size_t *ret_n, struct err *err)
+{
+        _cleanup_fclose_ FILE *f = NULL;
+        int r = open_users(s, image_id, "group", &f, err);
+
+        *ret = NULL;
+        *ret_n = 0;
+        if (r < 0 || !f)
+                return r;
+        r = group_memberships(f, member, ret, ret_n);
+        return r < 0 ? err_set_kind(err, r, ERR_CONTAINER_CONFIG,
+                                    "/etc/group of the image is too large")
+                     : 0;
+}
+
+/* All digits is a number, however large: it is never looked up as a name (INV-12). */
+static bool is_number(const char *text)
+{
+        return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+static int refuse(struct err *err, const char *user, const char *rule)
+{
+        return err_set_kind(err, -EINVAL, ERR_CONTAINER_CONFIG, "user '%.128s': %s", user, rule);
+}
+
+static int resolve_group(const struct image_store *s, const char *image_id, const char *user,
+                         const char *group, uint32_t *ret, struct err *err)
+{
+        int r;
+
+        if (is_number(group))
+                return parse_id(group, ret) ? 0
+                                            : refuse(err, user, "group: expected 0 to 4294967294");
+        r = look_up_group(s, image_id, group, ret, err);
+        if (r < 0)
+                return r;
+        return r > 0 ? 0
+                     : err_set_kind(
+                               err, -ENOENT, ERR_CONTAINER_CONFIG,
+                               "unable to find group %.128s: no matching entries in group file",
+                               group);
+}
+
+static int resolve_name(const struct image_store *s, const char *image_id, const char *user,
+                        const char *name, struct passwd_entry *ret, struct err *err)
+{
+        uint32_t uid;
+        int r;
+
+        if (!is_number(name)) {
+                r = look_up_passwd(s, image_id, name, 0, ret, err);
+                if (r < 0)
+                        return r;
+                return r > 0 ? 1
+                             : err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
+                                            "unable to find user %.128s: no matching entries in "
+                                            "passwd file",
+                                            name);
+        }
+        if (!parse_id(name, &uid))
+                return refuse(err, user, "expected a uid of 0 to 4294967294");
+        r = look_up_passwd(s, image_id, NULL, uid, ret, err);
+        if (r == 0)
+                *ret = (struct passwd_entry){ .uid = uid }; /* unknown to the image: group 0 */
+        return r;
+}
+
+int image_store_resolve_user(const struct image_store *s, const char *image_id, const char *user,
+                             struct image_user *ret, struct err *err)
+{
+        _cleanup_free_ char *name = strdup(*user ? user : "0"), *group = NULL;
+        struct passwd_entry entry = { 0 };
+        struct image_user out = { 0 };
+        char *colon;
+        int r;
+
+        if (!name)
+                return err_sys(err, -ENOMEM, "resolve user");
+        colon = strchr(name, ':');
+        if (colon) {
+                *colon = '\0';
+                group = strdup(colon + 1);
+                if (!group)
+                        return err_sys(err, -ENOMEM, "resolve user");
+                if (!*group || strchr(group, ':'))
+                        return refuse(err, user, "expected 'user' or 'user:group'");
+        }
+        if (!*name)
+                return refuse(err, user, "expected 'user' or 'user:group'");
+        r = resolve_name(s, image_id, user, name, &entry, err);
+        if (r < 0)
+                return r;
+        out.uid = entry.uid;
+        out.gid = entry.gid;
+        if (group)
+                r = resolve_group(s, image_id, user, group, &out.gid, err);
+        if (r >= 0 && entry.name[0])
+                r = add_memberships(s, image_id, entry.name, &out.groups, &out.n_groups, err);
+        if (r < 0)
+                return r;
+        *ret = out;
+        return 0;
+}
+
+int image_store_groups_of(const struct image_store *s, const char *image_id, uint32_t uid,
+                          uint32_t **ret, size_t *ret_n, struct err *err)
+{
+        struct passwd_entry entry;
+        int r = look_up_passwd(s, image_id, NULL, uid, &entry, err);
+
+        *ret = NULL;
+        *ret_n = 0;
+        return r <= 0 ? r : add_memberships(s, image_id, entry.name, ret, ret_n, err);
 }

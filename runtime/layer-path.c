@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "base/usec.h"
 
 enum { LINKS_MAX = 40, COMPONENT_MAX = 255 };
 
@@ -203,12 +204,12 @@ int layer_path_open(int root_fd, const char *path, const struct layer_path_maker
 
 /* ---- removing ---- */
 
-/* Empties @fd (consumed): files go, directories move to @scratch_fd under a fresh number. */
-static int empty(int fd, int scratch_fd, uint64_t *counter)
+/* Empties directory @name of @scratch_fd: files go, directories move up into @scratch_fd. */
+static int flatten(int scratch_fd, const char *name)
 {
-        DIR *dir = fdopendir(fd);
+        int fd = openat(scratch_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         struct dirent *e;
-        int r = 0;
 
         if (!dir) {
                 r = -errno;
@@ -216,7 +217,7 @@ static int empty(int fd, int scratch_fd, uint64_t *counter)
                 return r;
         }
         while (r == 0 && (e = readdir(dir))) {
-                char name[24];
+                char fresh[20];
 
                 if (streq(e->d_name, ".") || streq(e->d_name, "..") ||
                     unlinkat(dirfd(dir), e->d_name, 0) == 0)
@@ -225,52 +226,58 @@ static int empty(int fd, int scratch_fd, uint64_t *counter)
                         r = -errno;
                         break;
                 }
-                snprintf(name, sizeof name, "%llu", (unsigned long long)++*counter);
-                if (renameat(dirfd(dir), e->d_name, scratch_fd, name) < 0)
+                snprintf(fresh, sizeof fresh, "%08x%08x", random_u32(), random_u32());
+                if (renameat(dirfd(dir), e->d_name, scratch_fd, fresh) < 0)
                         r = -errno;
         }
         closedir(dir);
         return r;
 }
 
-/* Empties the directories in @scratch_fd until none is left. */
-static int drain(int scratch_fd, uint64_t *counter)
+int layer_path_empty(int dir_fd)
 {
-        for (uint64_t next = 1; next <= *counter; next++) {
-                char name[24];
-                int fd, r;
+        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        bool again = true;
 
-                snprintf(name, sizeof name, "%llu", (unsigned long long)next);
-                fd = openat(scratch_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (fd < 0)
-                        return -errno;
-                r = empty(fd, scratch_fd, counter);
-                if (r == 0 && unlinkat(scratch_fd, name, AT_REMOVEDIR) < 0)
-                        r = -errno;
-                if (r < 0)
-                        return r;
+        if (!dir) {
+                r = -errno;
+                safe_close(fd);
+                return r;
         }
-        return 0;
+        while (r == 0 && again) {
+                struct dirent *e;
+
+                again = false;
+                rewinddir(dir);
+                while (r == 0 && (e = readdir(dir))) {
+                        if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+                                continue;
+                        again = true;
+                        if (unlinkat(dir_fd, e->d_name, 0) == 0)
+                                continue;
+                        r = errno == EISDIR || errno == EPERM ? flatten(dir_fd, e->d_name) : -errno;
+                        if (r == 0 && unlinkat(dir_fd, e->d_name, AT_REMOVEDIR) < 0)
+                                r = -errno;
+                }
+        }
+        closedir(dir);
+        return r;
 }
 
 int layer_path_remove_tree(int parent_fd, const char *name, int root_fd)
 {
-        char scratch[] = ".wh..wh.remove"; /* no entry can have this name */
+        static const char scratch[] = ".wh..wh.remove"; /* no entry can have this name */
         _cleanup_close_ int scratch_fd = -1;
-        uint64_t counter = 1;
         struct stat st;
         int r;
 
-        if (fstat(root_fd, &st) < 0)
-                return -errno;
-        if (mkdirat(root_fd, scratch, 0700) < 0 && errno != EEXIST)
+        if (fstat(root_fd, &st) < 0 || mkdirat(root_fd, scratch, 0700) < 0)
                 return -errno;
         scratch_fd = openat(root_fd, scratch, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (scratch_fd < 0)
+        if (scratch_fd < 0 || renameat(parent_fd, name, scratch_fd, "1") < 0)
                 return -errno;
-        if (renameat(parent_fd, name, scratch_fd, "1") < 0)
-                return -errno;
-        r = drain(scratch_fd, &counter);
+        r = layer_path_empty(scratch_fd);
         if (r == 0 && unlinkat(root_fd, scratch, AT_REMOVEDIR) < 0)
                 r = -errno;
         if (r == 0 && futimens(root_fd, (struct timespec[]){ st.st_atim, st.st_mtim }) < 0)

@@ -30,6 +30,10 @@ struct layer_path_maker {
 int layer_path_open(int root_fd, const char *path, const struct layer_path_maker *maker,
                     struct err *err);
 
-/* Removes a directory and all below it. Any depth, a handful of descriptors, no recursion: what is
- * below is moved up into a scratch directory of @root_fd first. */
+/*
+ * Removes all that is in a directory, or a directory with all that is in it. Any depth, a handful
+ * of descriptors, no recursion: what is below is moved up first (for the second into a scratch
+ * directory of @root_fd).
+ */
+int layer_path_empty(int dir_fd);
 int layer_path_remove_tree(int parent_fd, const char *name, int root_fd);

@@ -231,11 +231,16 @@ struct image_auth { /* from imagePullSecrets; username and password, or a regist
 struct image_pull_result {
         const char *id;
         uint64_t size;
+        int auth_index; /* of @auths: which one the registry wanted; -1: it was pulled without */
 };
 typedef void (*image_done_fn)(int r, const struct image_pull_result *result, const struct err *err,
                               void *userdata);
-/* Identical pulls under way are joined. @auths are tried in order, then none. ERR_IMAGE_PULL,
- * _VERIFY, ERR_REGISTRY_UNAVAILABLE, … */
+/* Identical pulls under way are joined. @auths are tried in order; with some there is no try
+ * without one, as with kubelet. They go to the image's own registry alone, never to mirrors. The
+ * registry is asked even when the image is here (that costs one HEAD). err->kind: ERR_IMAGE_PULL,
+ * ERR_NOT_FOUND, ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_TOO_MANY, ERR_IMAGE_VERIFY, ERR_BAD_INPUT (a
+ * document or layer breaks a rule), ERR_NO_SPACE, ERR_REGISTRY_UNAVAILABLE (it is there and cannot
+ * serve). */
 int image_pull(struct runtime *rt, const char *reference, const struct image_auth *auths,
                size_t n_auths, image_done_fn done, void *userdata, struct runtime_op **ret,
                struct err *err);

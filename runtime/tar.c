@@ -675,6 +675,15 @@ int tar_next(struct tar *t, const void *data, size_t n, size_t *ret_used, struct
         }
 }
 
+uint64_t tar_skip_data(struct tar *t)
+{
+        uint64_t n = t->place == IN_DATA ? t->left : 0;
+
+        if (t->place == IN_DATA)
+                t->left = 0;
+        return n;
+}
+
 int tar_finish(const struct tar *t, struct err *err)
 {
         /* two zero blocks ought to end an archive; writers that leave them out are accepted */

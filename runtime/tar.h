@@ -76,6 +76,8 @@ DEFINE_CLEANUP(struct tar *, tar_free)
  * error the reader is of no more use.
  */
 int tar_next(struct tar *t, const void *data, size_t n, size_t *ret_used, struct err *err);
+/* After TAR_ENTRY: the caller passes over the entry's data by itself, so many bytes of it. */
+uint64_t tar_skip_data(struct tar *t);
 /* The input is at its end: 0, or -EINVAL when that is inside an entry. */
 int tar_finish(const struct tar *t, struct err *err);
 /* The entry announced last. */
