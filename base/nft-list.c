@@ -310,11 +310,10 @@ int nft_generation(struct nft *n, uint32_t *ret, struct err *err)
 }
 
 struct nft_watch {
-        int family;
         uint32_t own_port;
         char *table;                   /* owned */
         struct netlink_watch *netlink; /* owned */
-        void (*on_change)(void *userdata);
+        void (*on_change)(int family, void *userdata);
         void *userdata;
 };
 
@@ -325,27 +324,27 @@ static void on_notification(const struct nlmsghdr *h, void *userdata)
         struct nlattr *table;
         const char *name;
 
-        if (NFNL_SUBSYS_ID(h->nlmsg_type) != NFNL_SUBSYS_NFTABLES || h->nlmsg_pid == w->own_port ||
-            NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_NEWGEN ||
-            h->nlmsg_len < NLMSG_LENGTH(sizeof *header) || header->nfgen_family != w->family)
+        if (NFNL_SUBSYS_ID(h->nlmsg_type) != NFNL_SUBSYS_NFTABLES ||
+            NFNL_MSG_TYPE(h->nlmsg_type) == NFT_MSG_NEWGEN || h->nlmsg_pid == w->own_port ||
+            h->nlmsg_len < NLMSG_LENGTH(sizeof *header))
                 return;
         /* tables, chains, rules, sets, elements, objects: the table's name is attribute 1 of all */
         table = nlmsg_find_attr((struct nlmsghdr *)h, sizeof *header, NFTA_TABLE_NAME);
         name = text_of(table);
         if (name && streq(name, w->table))
-                w->on_change(w->userdata);
+                w->on_change(header->nfgen_family, w->userdata);
 }
 
 static void on_lost(void *userdata)
 {
         struct nft_watch *w = userdata;
 
-        w->on_change(w->userdata);
+        w->on_change(NFPROTO_UNSPEC, w->userdata);
 }
 
-int nft_watch_new(sd_event *event, int family, const char *table, const struct nft *own,
-                  void (*on_change)(void *userdata), void *userdata, struct nft_watch **ret,
-                  struct err *err)
+int nft_watch_new(sd_event *event, const char *table, const struct nft *own,
+                  void (*on_change)(int family, void *userdata), void *userdata,
+                  struct nft_watch **ret, struct err *err)
 {
         static const struct netlink_watch_ops ops = { .on_message = on_notification,
                                                       .on_lost = on_lost };
@@ -356,7 +355,6 @@ int nft_watch_new(sd_event *event, int family, const char *table, const struct n
 
         if (!w)
                 return err_sys(err, -ENOMEM, "watch nftables");
-        w->family = family;
         w->own_port = netlink_port(own->netlink);
         w->on_change = on_change;
         w->userdata = userdata;

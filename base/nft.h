@@ -185,10 +185,13 @@ bool nft_set_matches(const struct nft_set *set, const struct nft_found_set *foun
 
 /* ---- notice what others do to a table ---- */
 struct nft_watch; /* opaque */
-/* @on_change: somebody but @own changed something in the table, or too much happened to tell. */
-int nft_watch_new(sd_event *event, int family, const char *table, const struct nft *own,
-                  void (*on_change)(void *userdata), void *userdata, struct nft_watch **ret,
-                  struct err *err);
+/*
+ * @on_change: somebody but @own changed something in the table of that name in @family, or too much
+ * happened to tell (NFPROTO_UNSPEC: any). One watch a process: each costs whoever commits.
+ */
+int nft_watch_new(sd_event *event, const char *table, const struct nft *own,
+                  void (*on_change)(int family, void *userdata), void *userdata,
+                  struct nft_watch **ret, struct err *err);
 struct nft_watch *nft_watch_free(struct nft_watch *w);
 DEFINE_CLEANUP(struct nft_watch *, nft_watch_free)
 /*

@@ -27,7 +27,8 @@ struct element {
         uint32_t stamp;
         uint32_t want_comment, have_comment; /* hashes; 0: none */
         uint8_t set, flags;
-        uint8_t bytes[]; /* key, wanted value, installed value */
+        /* key, wanted value, installed value */
+        uint8_t bytes[] __attribute__((aligned(4)));
 };
 
 struct element_table {

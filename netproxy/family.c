@@ -12,21 +12,57 @@ enum {
         LARGE_COMMIT = 1000, /* operations from which on nobody, we least of all, should be told */
 };
 
-struct family {
-        sd_event *event; /* borrowed */
-        int family;
+struct family_links {
+        sd_event *event;  /* borrowed */
         char *table_name; /* owned */
         void (*on_meddled)(void *userdata);
         void *userdata;
-        struct nft *nft;              /* owned; NULL: not open yet */
-        struct nft_watch *watch;      /* owned; NULL: not open yet */
-        struct ruleset_table *wanted; /* owned; knows what is installed, too */
-        bool is_known;                /* what is installed */
+        struct nft *nft;            /* owned; NULL: not open yet */
+        struct nft_watch *watch;    /* owned; NULL: not open yet */
+        struct family *families[2]; /* borrowed */
         bool is_syncing;
 };
 
-int family_new(sd_event *event, int family, const char *table, void (*on_meddled)(void *userdata),
-               void *userdata, struct family **ret)
+struct family {
+        struct family_links *links; /* borrowed */
+        int family;
+        const char *table_name;       /* borrowed from links */
+        struct ruleset_table *wanted; /* owned; knows what is installed, too */
+        bool is_known;                /* what is installed */
+        bool is_meddled;              /* somebody else changed it since it was read */
+};
+
+int family_links_new(sd_event *event, const char *table, void (*on_meddled)(void *userdata),
+                     void *userdata, struct family_links **ret)
+{
+        struct family_links *l = calloc(1, sizeof *l);
+
+        if (!l)
+                return -ENOMEM;
+        l->event = event;
+        l->on_meddled = on_meddled;
+        l->userdata = userdata;
+        l->table_name = strdup(table);
+        if (!l->table_name) {
+                family_links_free(l);
+                return -ENOMEM;
+        }
+        *ret = l;
+        return 0;
+}
+
+struct family_links *family_links_free(struct family_links *l)
+{
+        if (!l)
+                return NULL;
+        nft_watch_free(l->watch);
+        nft_free(l->nft);
+        free(l->table_name);
+        free(l);
+        return NULL;
+}
+
+int family_new(struct family_links *links, int family, struct family **ret)
 {
         _cleanup_(family_freep)
         struct family *f = calloc(1, sizeof *f);
@@ -34,16 +70,13 @@ int family_new(sd_event *event, int family, const char *table, void (*on_meddled
 
         if (!f)
                 return -ENOMEM;
-        f->event = event;
         f->family = family;
-        f->on_meddled = on_meddled;
-        f->userdata = userdata;
-        f->table_name = strdup(table);
-        if (!f->table_name)
-                return -ENOMEM;
+        f->table_name = links->table_name;
         r = ruleset_table_new(family, &f->wanted);
         if (r < 0)
                 return r;
+        f->links = links;
+        links->families[family == AF_INET6] = f;
         *ret = TAKE_PTR(f);
         return 0;
 }
@@ -52,10 +85,9 @@ struct family *family_free(struct family *f)
 {
         if (!f)
                 return NULL;
-        nft_watch_free(f->watch);
-        nft_free(f->nft);
+        if (f->links)
+                f->links->families[f->family == AF_INET6] = NULL;
         ruleset_table_free(f->wanted);
-        free(f->table_name);
         free(f);
         return NULL;
 }
@@ -70,25 +102,32 @@ struct ruleset_table *family_wanted(struct family *f)
         return f->wanted;
 }
 
-static void on_change(void *userdata)
+/* What is installed in @family (NFPROTO_UNSPEC: in both) is not what we think. */
+static void on_change(int family, void *userdata)
 {
-        struct family *f = userdata;
+        struct family_links *l = userdata;
+        bool news = false;
 
-        if (!f->is_known)
-                return;
-        f->is_known = false;
-        if (!f->is_syncing)
-                f->on_meddled(f->userdata);
+        for (size_t i = 0; i < ARRAY_SIZE(l->families); i++) {
+                struct family *f = l->families[i];
+
+                if (!f || !f->is_known || (family != NFPROTO_UNSPEC && family != f->family))
+                        continue;
+                f->is_known = false;
+                f->is_meddled = true;
+                news = true;
+        }
+        if (news && !l->is_syncing)
+                l->on_meddled(l->userdata);
 }
 
-static int open_sockets(struct family *f, struct err *err)
+static int open_links(struct family_links *l, struct err *err)
 {
-        int r = f->nft ? 0 : nft_open(&f->nft, err);
+        int r = l->nft ? 0 : nft_open(&l->nft, err);
 
-        if (r < 0 || f->watch)
+        if (r < 0 || l->watch)
                 return r;
-        return nft_watch_new(f->event, f->family, f->table_name, f->nft, on_change, f, &f->watch,
-                             err);
+        return nft_watch_new(l->event, l->table_name, l->nft, on_change, l, &l->watch, err);
 }
 
 /* ---- reading back ---- */
@@ -123,7 +162,7 @@ static int read_elements(struct family *f, struct err *err)
 {
         for (int set = 0; set < _SET_RANGES_MAX; set++) {
                 struct element_reader reader = { f->wanted, (enum ruleset_set)set };
-                int r = nft_list_elements(f->nft, f->family, f->table_name,
+                int r = nft_list_elements(f->links->nft, f->family, f->table_name,
                                           ruleset_set(f->family, (enum ruleset_set)set), on_element,
                                           &reader, err);
 
@@ -138,11 +177,13 @@ static int read_installed(struct family *f, struct err *err)
         int r;
 
         ruleset_table_forget(f->wanted);
-        r = nft_list_sets(f->nft, f->family, f->table_name, on_set, f->wanted, err);
+        r = nft_list_sets(f->links->nft, f->family, f->table_name, on_set, f->wanted, err);
         if (r == 0)
-                r = nft_list_chains(f->nft, f->family, f->table_name, on_chain, f->wanted, err);
+                r = nft_list_chains(f->links->nft, f->family, f->table_name, on_chain, f->wanted,
+                                    err);
         if (r == 0 && ruleset_table_layout_fits(f->wanted))
-                r = nft_list_rules(f->nft, f->family, f->table_name, on_rule, f->wanted, err);
+                r = nft_list_rules(f->links->nft, f->family, f->table_name, on_rule, f->wanted,
+                                   err);
         if (r == 0 && ruleset_table_layout_fits(f->wanted))
                 r = read_elements(f, err);
         ruleset_table_have_all(f->wanted);
@@ -154,11 +195,11 @@ static int read_installed(struct family *f, struct err *err)
  */
 static int pause_watch(struct family *f, uint32_t generation, struct err *err)
 {
-        int r = nft_settle(f->nft, generation, err);
+        int r = nft_settle(f->links->nft, generation, err);
 
         if (r < 0)
                 return r;
-        r = nft_watch_pause(f->watch);
+        r = nft_watch_pause(f->links->watch);
         if (r < 0)
                 return err_sys(err, r, "pause nftables notifications");
         return f->is_known ? 0 : err_set(err, -ERESTART, "the table was changed meanwhile");
@@ -168,13 +209,13 @@ static int pause_watch(struct family *f, uint32_t generation, struct err *err)
 static void resume_watch(struct family *f, uint32_t expected)
 {
         uint32_t generation;
+        bool is_sure = nft_watch_resume(f->links->watch) >= 0;
 
-        if (nft_watch_resume(f->watch) < 0) {
-                f->watch = nft_watch_free(f->watch); /* made anew by the next sync */
-                f->is_known = false;
-        }
-        if (nft_generation(f->nft, &generation, NULL) < 0 || generation != expected)
-                f->is_known = false;
+        if (!is_sure)
+                f->links->watch = nft_watch_free(f->links->watch); /* made anew by the next sync */
+        if (!is_sure || nft_generation(f->links->nft, &generation, NULL) < 0 ||
+            generation != expected)
+                on_change(NFPROTO_UNSPEC, f->links);
 }
 
 static int commit(struct family *f, struct nft_batch *b, uint32_t generation, struct err *err)
@@ -185,11 +226,11 @@ static int commit(struct family *f, struct nft_batch *b, uint32_t generation, st
         if (is_large) {
                 r = pause_watch(f, generation, err);
                 if (r < 0) {
-                        (void)nft_watch_resume(f->watch);
+                        (void)nft_watch_resume(f->links->watch);
                         return r;
                 }
         }
-        r = nft_commit(f->nft, b, &generation, err);
+        r = nft_commit(f->links->nft, b, &generation, err);
         if (r == 0)
                 ruleset_table_committed(f->wanted);
         if (is_large)
@@ -202,11 +243,12 @@ static int attempt(struct family *f, size_t *ret_operations, struct err *err)
         _cleanup_(nft_batch_freep)
         struct nft_batch *b = NULL;
         uint32_t generation;
-        int r = nft_generation(f->nft, &generation, err);
+        int r = nft_generation(f->links->nft, &generation, err);
 
         if (r < 0)
                 return r;
         if (!f->is_known) {
+                f->is_meddled = false;
                 f->is_known = true; /* unless somebody changes something from now on */
                 r = read_installed(f, err);
                 if (r < 0)
@@ -252,7 +294,7 @@ static int probe(const struct family *f, struct err *err)
         for (size_t i = 0; i < pick.n_rules; i++)
                 nft_batch_add_rule(b, pick.spec.name, pick.rules[i].rule, NULL);
         nft_batch_delete_table(b);
-        return nft_commit(f->nft, b, NULL, err);
+        return nft_commit(f->links->nft, b, NULL, err);
 }
 
 static bool means_missing(int r)
@@ -268,7 +310,7 @@ static int judge_failure(const struct family *f, int r, struct err *err)
 
         if (!means_missing(r))
                 return r;
-        if (f->nft && probe(f, &why) == 0)
+        if (f->links->nft && probe(f, &why) == 0)
                 return r;
         if (why.message)
                 err_move(err, &why);
@@ -282,21 +324,28 @@ int family_sync(struct family *f, size_t *ret_operations, struct err *err)
         int r = -ERESTART;
 
         *ret_operations = 0;
-        f->is_syncing = true;
+        f->links->is_syncing = true;
         for (int i = 0; i < ATTEMPTS && (r == -ERESTART || r == -EINTR); i++) {
                 if (err)
                         err_done(err);
-                r = open_sockets(f, err);
+                r = open_links(f->links, err);
                 if (r == 0)
                         r = attempt(f, ret_operations, err);
                 if (r < 0)
                         f->is_known = false;
         }
-        f->is_syncing = false;
+        f->links->is_syncing = false;
         if (r < 0)
                 return judge_failure(f, r, err);
-        if (!f->is_known) /* it was meddled with while we were at it */
-                f->on_meddled(f->userdata);
+        for (size_t i = 0; i < ARRAY_SIZE(f->links->families); i++) {
+                const struct family *any = f->links->families[i];
+
+                /* it was meddled with while we were at it */
+                if (any && any->is_meddled) {
+                        f->links->on_meddled(f->links->userdata);
+                        break;
+                }
+        }
         return 0;
 }
 
@@ -318,7 +367,7 @@ int family_collect(struct family *f, struct err *err)
                 r = ruleset_table_diff_stale(f->wanted, b);
         if (r < 0)
                 return err_sys(err, r, "table '%s'", f->table_name);
-        r = nft_commit(f->nft, b, NULL, err);
+        r = nft_commit(f->links->nft, b, NULL, err);
         if (r == 0)
                 ruleset_table_committed_stale(f->wanted);
         return r;

@@ -10,16 +10,20 @@
 
 #include "netproxy/ruleset-diff.h"
 
-struct family; /* opaque */
+struct family;       /* opaque */
+struct family_links; /* opaque; socket and watch that both families share */
 
 /**
- * family_new() - nothing is touched before family_sync()
- * @family:     AF_INET, AF_INET6
- * @table:      its name in the kernel
- * @on_meddled: somebody else changed the table: sync soon
+ * family_links_new() - nothing is opened before the first family_sync()
+ * @table:      the tables' name in the kernel, the same in both families
+ * @on_meddled: somebody else changed one: sync soon
  */
-int family_new(sd_event *event, int family, const char *table, void (*on_meddled)(void *userdata),
-               void *userdata, struct family **ret);
+int family_links_new(sd_event *event, const char *table, void (*on_meddled)(void *userdata),
+                     void *userdata, struct family_links **ret);
+struct family_links *family_links_free(struct family_links *l); /* after the families */
+DEFINE_CLEANUP(struct family_links *, family_links_free)
+/* @family: AF_INET, AF_INET6. @links: borrowed. */
+int family_new(struct family_links *links, int family, struct family **ret);
 struct family *family_free(struct family *f); /* the table stays */
 DEFINE_CLEANUP(struct family *, family_free)
 int family_number(const struct family *f);

@@ -32,6 +32,7 @@ struct sync {
         sd_event *event; /* borrowed */
         struct sync_options options;
         struct state state;
+        struct family_links *links; /* owned */
         struct family_sync families[FAMILIES];
         struct network network; /* what the contexts point into */
         char *zone;             /* owned; likewise */
@@ -520,13 +521,14 @@ static int on_due(_unused_ sd_event_source *source, _unused_ uint64_t due_usec, 
 /* ---- life ---- */
 static int make_families(struct sync *s)
 {
+        if (family_links_new(s->event, s->options.table, on_meddled, s, &s->links) < 0)
+                return -ENOMEM;
         for (size_t i = 0; i < FAMILIES; i++) {
                 int r;
 
                 if (i > 0 && !s->options.with_ipv6)
                         continue;
-                r = family_new(s->event, family_of_index(i), s->options.table, on_meddled, s,
-                               &s->families[i].family);
+                r = family_new(s->links, family_of_index(i), &s->families[i].family);
                 if (r < 0)
                         return r;
                 s->families[i].status.is_used = true;
@@ -572,6 +574,7 @@ struct sync *sync_free(struct sync *s)
                 family_free(s->families[i].family);
                 free(s->families[i].missing);
         }
+        family_links_free(s->links);
         state_done(&s->state);
         udp_plan_done(&s->stale_flows);
         network_done(&s->network);

@@ -238,7 +238,7 @@ static int on_repair(_unused_ sd_event_source *source, void *userdata)
         return 0;
 }
 
-static void on_change(void *userdata)
+static void on_change(_unused_ int family, void *userdata)
 {
         struct host_ports *h = userdata;
         int r;
@@ -256,8 +256,8 @@ static void watch(struct host_ports *h, size_t i, bool on)
 
         if (!on)
                 h->watches[i] = nft_watch_free(h->watches[i]);
-        else if (!h->watches[i] && nft_watch_new(h->rt->event, families[i].nf, h->table, h->nft,
-                                                 on_change, h, &h->watches[i], &err) < 0)
+        else if (!h->watches[i] && nft_watch_new(h->rt->event, h->table, h->nft, on_change, h,
+                                                 &h->watches[i], &err) < 0)
                 log_warn(0, "Changes to table '%s' by others go unnoticed: %s", h->table,
                          err_text(&err));
 }

@@ -311,8 +311,9 @@ TEST(a_batch_for_an_older_generation_is_refused)
         CHECK_INT(nft_commit(n, b, &before, NULL), -ERESTART);
 }
 
-static void on_change(void *userdata)
+static void on_change(int family, void *userdata)
 {
+        CHECK_INT(family, FAMILY);
         ++*(int *)userdata;
 }
 
@@ -329,7 +330,7 @@ TEST(a_flush_by_somebody_else_is_noticed_and_what_concerns_other_tables_is_not)
 
         CHECK(sd_event_new(&event) >= 0);
         CHECK(nft_open(&other, NULL) == 0);
-        CHECK(nft_watch_new(event, FAMILY, TABLE, n, on_change, &changes, &w, NULL) == 0);
+        CHECK(nft_watch_new(event, TABLE, n, on_change, &changes, &w, NULL) == 0);
         nft_batch_add_table(a);
         commit(n, a); /* our own */
         CHECK(nft_batch_new(FAMILY, "other", &c) == 0);
@@ -361,7 +362,7 @@ TEST(a_paused_watch_tells_nothing_but_what_came_before)
 
         CHECK(sd_event_new(&event) >= 0);
         CHECK(nft_open(&other, NULL) == 0);
-        CHECK(nft_watch_new(event, FAMILY, TABLE, n, on_change, &changes, &w, NULL) == 0);
+        CHECK(nft_watch_new(event, TABLE, n, on_change, &changes, &w, NULL) == 0);
         nft_batch_add_table(a);
         commit(other, a);
         CHECK(nft_generation(n, &generation, NULL) == 0);
