@@ -167,7 +167,7 @@ static bool may_write(const char *type, bool at_the_end)
 static void patch_conditions(struct patching *p, const json_t *have, const json_t *want,
                              bool at_the_end)
 {
-        json_auto_t *changes = json_array(), *order = json_array();
+        json_auto_t *changes = json_array();
         size_t i;
         json_t *c;
 
@@ -177,8 +177,6 @@ static void patch_conditions(struct patching *p, const json_t *have, const json_
                 if (is_ours(type) && !element(want, "type", type))
                         append(p, changes,
                                json_pack("{s:s, s:s}", "$patch", "delete", "type", type));
-                else if (type)
-                        append(p, order, json_pack("{s:s}", "type", type));
         }
         json_array_foreach ((json_t *)want, i, c) {
                 const char *type = json_text_at(c, "type");
@@ -186,15 +184,13 @@ static void patch_conditions(struct patching *p, const json_t *have, const json_
 
                 if (!type || !may_write(type, at_the_end))
                         continue;
-                if (!had)
-                        append(p, order, json_pack("{s:s}", "type", type));
                 if (!says_the_same(had, c))
                         append(p, changes, condition_change(had, c, type));
         }
-        if (json_array_size(changes) == 0)
-                return;
-        put(p, "conditions", json_incref(changes));
-        put(p, "$setElementOrder/conditions", json_incref(order));
+        /* no $setElementOrder: the server refuses a patch whose own order differs from it, and the
+         * order of conditions means nothing */
+        if (json_array_size(changes) > 0)
+                put(p, "conditions", json_incref(changes));
 }
 
 /* ---- addresses: merged by ip ---- */

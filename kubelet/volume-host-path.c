@@ -91,8 +91,8 @@ static int on_end(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_
         if (waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
                 return 0;
         code = si.si_code == CLD_EXITED ? si.si_status : ANSWER_ERRNO + EINTR;
-        c->pidfd = safe_close(c->pidfd);
         c->source = sd_event_source_disable_unref(c->source);
+        c->pidfd = safe_close(c->pidfd);
         if (code == ANSWER_WRONG_TYPE)
                 problem = text_printf("hostPath type check failed: %s is not %s", c->path,
                                       types[c->kind].noun);
