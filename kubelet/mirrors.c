@@ -17,6 +17,7 @@ struct pair { /* a static pod and its mirror, either of which may be missing */
         char *key;
         struct pod *statics, *mirror; /* one reference each */
         struct kube_call *call;       /* owned */
+        bool deleting;                /* what the call under way does */
         sd_event_source *timer;       /* owned */
         struct backoff backoff;
 };
@@ -88,7 +89,11 @@ static void on_done(_unused_ struct kube_call *call, int status, _unused_ json_t
         p->call = NULL;
         if (status >= 200 && status < 300) {
                 backoff_reset(&p->backoff);
-                return; /* the watch shows what became of it */
+                /* the watch shows what became of it; it may have shown the end of a deletion before
+                 */
+                if (p->deleting && !p->mirror)
+                        reconcile(p);
+                return;
         }
         if (status != 404 && status != 409 && status != 0)
                 log_warn(0, "Mirror pod '%s': the API refused, trying again: %s", p->key,
@@ -135,6 +140,7 @@ static void create(struct pair *p)
                                                 p->statics->namespace);
         json_auto_t *body = uid ? build_mirror(p, uid) : NULL;
 
+        p->deleting = false;
         if (uid && path && body)
                 start(p, "POST", path, body);
 }
@@ -147,6 +153,7 @@ static void delete (struct pair *p)
                                       "DeleteOptions", "gracePeriodSeconds", 0, "preconditions",
                                       "uid", p->mirror->uid);
 
+        p->deleting = true;
         if (path && body)
                 start(p, "DELETE", path, body);
 }
