@@ -64,6 +64,7 @@ RESOURCES = {
     'apis/coordination.k8s.io/v1': {'leases': ('Lease', True)},
     'apis/discovery.k8s.io/v1': {'endpointslices': ('EndpointSlice', True)},
     'apis/events.k8s.io/v1': {'events': ('Event', True)},
+    'apis/networking.k8s.io/v1': {'servicecidrs': ('ServiceCIDR', False)},
     'apis/node.k8s.io/v1': {'runtimeclasses': ('RuntimeClass', False)},
     'apis/storage.k8s.io/v1': {
         'csinodes': ('CSINode', False), 'csidrivers': ('CSIDriver', False),

@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+"""skiff-netproxy as a process of its own against a fake API server, in a network namespace: routes,
+outages, restarts, repair, bad input, health. Arguments: the program, the fake API server."""
+import ctypes, json, os, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, urllib.request
+
+PROXY, FAKE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+del sys.argv[1:3]
+CLUSTER_IP, POD_A, POD_B = "10.96.0.10", "10.244.1.10", "10.244.1.11"
+
+
+def enter_network():
+    """A network namespace of our own with loopback, the pods' addresses on it and a way to Services."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) != 0:
+        print(f"skipped: no network namespace of our own: {os.strerror(ctypes.get_errno())}")
+        sys.exit(77)
+    for command in ("link set lo up", f"address add {POD_A}/32 dev lo", f"address add {POD_B}/32 dev lo",
+                    "route add 10.96.0.0/16 dev lo"):
+        if not shutil.which("ip") or subprocess.run(["ip", *command.split()]).returncode:
+            print(f"skipped: cannot run 'ip {command}'")
+            sys.exit(77)
+
+
+def serve(address):
+    """A pod: tells its address to whoever connects."""
+    listener = socket.create_server((address, 8080))
+
+    def loop():
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(address.encode())
+
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def ask(address=CLUSTER_IP, port=80):
+    """Who answers; or the error's class."""
+    try:
+        with socket.create_connection((address, port), 1) as s:
+            return s.recv(64).decode()
+    except OSError as e:
+        return type(e)
+
+
+def answers(n=20):
+    return {ask() for _ in range(n)}
+
+
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    return condition()
+
+
+class Api:
+    def __init__(self, folder):
+        ready = f"{folder}/api-port"
+        self.process = subprocess.Popen([sys.executable, FAKE, "--ready", ready], stdout=subprocess.DEVNULL)
+        assert until(lambda: os.path.exists(ready) and os.path.getsize(ready))
+        with open(ready) as f:
+            self.url = f"http://127.0.0.1:{f.read().strip()}"
+
+    def call(self, method, path, body=None):
+        request = urllib.request.Request(self.url + path, method=method,
+                                         data=None if body is None else json.dumps(body).encode(),
+                                         headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+
+    def control(self, **command):
+        return self.call("POST", "/_control", command)
+
+    def put(self, path, body):
+        try:
+            return self.call("POST", path, body)
+        except urllib.error.HTTPError as e:
+            if e.code != 409:
+                raise
+        return self.call("PUT", f"{path}/{body['metadata']['name']}", body)
+
+    def node(self, name="node-1", cidr="10.244.1.0/24", address="127.0.0.1"):
+        self.put("/api/v1/nodes", {"metadata": {"name": name}, "spec": {"podCIDR": cidr, "podCIDRs": [cidr]},
+                                   "status": {"addresses": [{"type": "InternalIP", "address": address}]}})
+
+    def service(self, name="web", cluster_ip=CLUSTER_IP, **spec):
+        self.put("/api/v1/namespaces/ns/services", {
+            "metadata": {"name": name, "namespace": "ns"},
+            "spec": {"clusterIP": cluster_ip, "ports": [{"port": 80, "protocol": "TCP"}], **spec}})
+
+    def slice(self, *addresses, service="web", **more):
+        self.put("/apis/discovery.k8s.io/v1/namespaces/ns/endpointslices", {
+            "metadata": {"name": f"{service}-x", "namespace": "ns",
+                         "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4", "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+            "endpoints": [{"addresses": [a], "nodeName": "node-1", "conditions": {"ready": True}} for a in addresses],
+            **more})
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Proxy(unittest.TestCase):
+    config = ""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="skiff-netproxy-")
+        self.log_path = f"{self.folder}/log"
+        self.api = Api(self.folder)
+        self.api.node()
+        self.api.service()
+        self.api.slice(POD_A, POD_B)
+        self.write_config()
+        self.proxy = None
+
+    def tearDown(self):
+        if self.proxy:
+            self.stop()
+        subprocess.run([PROXY, "--cleanup", "--run-dir", f"{self.folder}/run"], check=True)
+        self.api.stop()
+        shutil.rmtree(self.folder)
+
+    def write_config(self, extra=""):
+        with open(f"{self.folder}/kubeconfig", "w") as f:
+            json.dump({"clusters": [{"name": "c", "cluster": {"server": self.api.url}}],
+                       "users": [{"name": "u", "user": {}}],
+                       "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                       "current-context": "x"}, f)
+        with open(f"{self.folder}/config.yaml", "w") as f:
+            f.write("apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
+                    "mode: nftables\noomScoreAdj: 0\nhostnameOverride: node-1\n"
+                    f"clientConnection: {{kubeconfig: {self.folder}/kubeconfig}}\n{self.config}{extra}")
+
+    def spawn(self, wait=True):
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = f"{self.folder}/notify"
+        if os.path.exists(path):
+            os.unlink(path)
+        notify.bind(path)
+        notify.settimeout(15)
+        with open(self.log_path, "a") as log:
+            self.proxy = subprocess.Popen(
+                [PROXY, "--config", f"{self.folder}/config.yaml", "--run-dir", f"{self.folder}/run",
+                 "--cni-dir", f"{self.folder}/cni", "--log-level", "debug"],
+                stderr=log, env={**os.environ, "NOTIFY_SOCKET": path})
+        self.status = ""
+        while wait:
+            message = notify.recv(4096).decode()
+            for line in message.splitlines():
+                self.status = line.removeprefix("STATUS=") if line.startswith("STATUS=") else self.status
+            if "READY=1" in message:
+                break
+        notify.close()
+
+    def stop(self, sig=signal.SIGTERM):
+        self.proxy.send_signal(sig)
+        code = self.proxy.wait(10)
+        self.proxy = None
+        return code
+
+    def log(self):
+        with open(self.log_path) as f:
+            return f.read()
+
+    def get(self, port, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    def metric(self, name, family="IPv4"):
+        _, text = self.get(10249, "/metrics")
+        for line in text.splitlines():
+            if line.startswith(f'kubeproxy_{name}{{ip_family="{family}"}}'):
+                return float(line.split()[-1])
+        self.fail(f"no metric {name}")
+
+
+class Works(Proxy):
+    def test_ready_means_routed_and_changes_follow_at_once(self):
+        self.spawn()
+        self.assertEqual(self.status, "1 Services")
+        self.assertEqual(answers(), {POD_A, POD_B})
+        self.api.slice(POD_B)
+        self.assertTrue(until(lambda: answers(5) == {POD_B}, 2))
+        self.api.slice()
+        self.assertTrue(until(lambda: ask() is ConnectionRefusedError, 2))
+        self.api.slice(POD_A)
+        self.assertTrue(until(lambda: answers(5) == {POD_A}, 2))
+        self.api.call("DELETE", "/api/v1/namespaces/ns/services/web")
+        self.assertTrue(until(lambda: ask() is not POD_A and isinstance(ask(), type), 2))
+
+    def test_an_endpoint_that_is_not_ready_leaves(self):
+        self.spawn()
+        self.api.slice(endpoints=[
+            {"addresses": [POD_A], "conditions": {"ready": False, "serving": False}},
+            {"addresses": [POD_B], "conditions": {"ready": True}}])
+        self.assertTrue(until(lambda: answers(5) == {POD_B}, 2))
+
+    def test_health_metrics_and_mode_are_served(self):
+        self.spawn()
+        code, body = self.get(10256, "/healthz")
+        self.assertEqual(code, 200)
+        body = json.loads(body)
+        self.assertTrue(body["healthy"] and body["nodeEligible"] and body["status"]["IPv4"]["healthy"])
+        self.assertIn("lastUpdated", body)
+        self.assertEqual(self.get(10249, "/proxyMode"), (200, "nftables"))
+        self.assertEqual(self.get(10249, "/healthz"), (200, "ok"))
+        self.assertEqual(self.get(10256, "/nothing")[0], 404)
+        self.assertGreater(self.metric("sync_proxy_rules_last_timestamp_seconds"), 1e9)
+        self.api.put("/api/v1/nodes", {"metadata": {"name": "node-1"}, "spec": {
+            "taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}})
+        self.assertTrue(until(lambda: self.get(10256, "/healthz")[0] == 503))
+        self.assertEqual(self.get(10256, "/livez")[0], 200)
+
+    def test_nothing_is_done_while_nothing_changes(self):
+        self.spawn()
+
+        def cpu_ticks():
+            with open(f"/proc/{self.proxy.pid}/stat") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+
+        time.sleep(1)
+        before, switches = cpu_ticks(), self.switches()
+        time.sleep(3)
+        self.assertLessEqual(cpu_ticks() - before, 1)
+        self.assertLessEqual(self.switches() - switches, 20)
+        with open(f"/proc/{self.proxy.pid}/smaps_rollup") as f:
+            print("".join(line for line in f if line.startswith(("Pss:", "Private_Dirty:"))), end="")
+
+    def switches(self):
+        with open(f"/proc/{self.proxy.pid}/status") as f:
+            return sum(int(line.split()[1]) for line in f if "ctxt_switches" in line)
+
+
+class Restarts(Proxy):
+    def test_a_kill_loses_no_connection_and_a_restart_changes_nothing(self):
+        self.spawn()
+        failed, stop = [], threading.Event()
+
+        def traffic():
+            while not stop.is_set():
+                answer = ask()
+                if answer not in (POD_A, POD_B):
+                    failed.append(answer)
+
+        thread = threading.Thread(target=traffic)
+        thread.start()
+        try:
+            for _ in range(5):
+                self.stop(signal.SIGKILL)
+                time.sleep(0.05)
+                self.spawn()
+                self.assertEqual(self.metric("skiff_last_sync_operations"), 0)
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(failed, [])
+
+    def test_what_changed_while_it_was_dead_is_caught_up_with(self):
+        self.spawn()
+        self.stop(signal.SIGKILL)
+        self.api.slice(POD_B)
+        self.assertEqual(answers(), {POD_A, POD_B})
+        self.spawn()
+        self.assertEqual(answers(), {POD_B})
+
+    def test_services_go_on_while_the_api_server_is_away(self):
+        self.spawn()
+        self.api.control(op="down", seconds=3)
+        for _ in range(5):
+            self.assertEqual(answers(), {POD_A, POD_B})
+            time.sleep(0.3)
+        time.sleep(2)
+        self.api.slice(POD_A)
+        self.assertTrue(until(lambda: answers(5) == {POD_A}, 4))
+
+    def test_it_comes_up_without_the_api_server_and_keeps_what_was_routed(self):
+        self.spawn()
+        self.stop(signal.SIGKILL)
+        self.api.control(op="down", seconds=14)
+        self.spawn()  # ready after a while, although it has seen nothing
+        self.assertIn("waiting for the API server's list of services", self.status)
+        self.assertEqual(answers(), {POD_A, POD_B})
+        self.assertEqual(self.get(10256, "/livez")[0], 200)
+
+    def test_the_end_of_a_watch_is_caught_up_with(self):
+        self.spawn()
+        self.api.control(op="compact")
+        self.api.control(op="drop")
+        self.api.slice(POD_B)
+        self.assertTrue(until(lambda: answers(5) == {POD_B}, 5))
+
+    def test_sigterm_leaves_everything_and_cleanup_takes_it(self):
+        self.spawn()
+        self.assertEqual(self.stop(), 0)
+        self.assertEqual(answers(), {POD_A, POD_B})
+        subprocess.run([PROXY, "--cleanup", "--run-dir", f"{self.folder}/run"], check=True)
+        self.assertNotIn(ask(), (POD_A, POD_B))
+
+    def test_a_flush_by_somebody_else_is_repaired_within_a_second(self):
+        self.spawn()
+        for _ in range(3):
+            subprocess.run([PROXY, "--cleanup", "--run-dir", f"{self.folder}/run"], check=True)
+            self.assertTrue(until(lambda: answers(5) <= {POD_A, POD_B}, 1))
+        self.assertIn("Somebody changed our nftables", self.log())
+
+    def test_a_changed_configuration_ends_it_with_what_was_routed(self):
+        self.spawn()
+        self.write_config("clusterCIDR: 10.244.0.0/16\n")
+        self.assertEqual(self.proxy.wait(5), 1)
+        self.assertEqual(answers(), {POD_A, POD_B})
+        self.spawn()
+        self.assertEqual(answers(), {POD_A, POD_B})
+
+
+class BadInput(Proxy):
+    def test_objects_that_cannot_be_read_are_named_and_hurt_nobody_else(self):
+        self.spawn()
+        self.api.service("bad", "10.96.0.66", ports=[{"port": 70000}])
+        self.api.service("worse", "10.96.0.67", ports="x")
+        self.api.service("thief", "10.96.0.68", externalIPs=["127.0.0.1", "169.254.169.254"])
+        self.api.slice("127.0.0.1", "not-an-address", service="thief")
+        self.api.slice(POD_A)
+        self.assertTrue(until(lambda: answers(5) == {POD_A}, 2))
+        self.assertIn("bad", self.log())
+        self.assertIn("spec: ports: [0]: port: 70000: expected 1 to 65535", self.log())
+        self.assertIn("spec: externalIPs: '169.254.169.254': left out", self.log())
+        self.assertTrue(until(lambda: ask("10.96.0.68") is ConnectionRefusedError, 2))
+        self.assertIsNone(self.proxy.poll())
+
+    def test_garbage_from_the_api_server_is_survived(self):
+        self.spawn()
+        self.api.control(op="inject", text='{"type":"ADDED","object":{"kind":"Service"}}\n{{{{\n')
+        self.api.control(op="fault", match={"method": "GET", "path": "/api/v1/services"}, action="garbage", times=1)
+        self.api.slice(POD_B)
+        self.assertTrue(until(lambda: answers(5) == {POD_B}, 8))
+        self.assertIsNone(self.proxy.poll())
+
+    def test_a_bad_configuration_names_field_value_and_rule(self):
+        self.write_config("conntrack: {udpTimeout: soon}\n")
+        self.spawn(wait=False)
+        self.assertEqual(self.proxy.wait(5), 1)
+        self.assertIn("conntrack: udpTimeout: 'soon': expected a duration such as 1m30s", self.log())
+        for arguments, sentence in ((["--pod-routes", "maybe"], "--pod-routes: 'maybe': expected on, off or auto"),
+                                    (["--config", "/nonexistent"], "/nonexistent"),
+                                    (["--nonsense"], "unknown option"), (["x"], "expected options only")):
+            result = subprocess.run([PROXY, *arguments], stderr=subprocess.PIPE, text=True, timeout=5)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(sentence, result.stderr)
+
+
+if __name__ == "__main__":
+    enter_network()
+    serve(POD_A)
+    serve(POD_B)
+    result = unittest.main(verbosity=2, exit=False).result
+    bad = len(result.failures) + len(result.errors)
+    print(f"{result.testsRun - bad - len(result.skipped)} passed, {bad} failed")
+    sys.exit(bad > 0)
