@@ -323,8 +323,12 @@ json_t *string_map_to_json(const struct string_map *m)
 {
         json_t *o = json_object();
 
-        for (size_t i = 0; i < m->n; i++)
-                json_object_set_new(o, m->entries[i].key, json_string(m->entries[i].value));
+        for (size_t i = 0; o && i < m->n; i++)
+                if (json_object_set_new(o, m->entries[i].key, json_string(m->entries[i].value)) <
+                    0) {
+                        json_decref(o);
+                        o = NULL;
+                }
         return o;
 }
 

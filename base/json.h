@@ -92,7 +92,7 @@ struct string_map {
 };
 void string_map_done(struct string_map *m);
 const char *string_map_get(const struct string_map *m, const char *key);
-json_t *string_map_to_json(const struct string_map *m); /* new reference */
+json_t *string_map_to_json(const struct string_map *m); /* new reference; NULL without memory */
 int string_map_copy(struct string_map *dst, const struct string_map *src);
 
 /*

@@ -49,6 +49,8 @@ static int default_evictions(struct kubelet_config *c, const json_t *document)
         if (json_is_object(given) &&
             !json_is_true(json_object_get(document, "mergeDefaultEvictionSettings")))
                 return 0; /* any key of one's own drops all of these */
+        if (!all)
+                return -ENOMEM;
         for (size_t i = 0; i < c->eviction_hard.n; i++)
                 if (json_set_text(all, c->eviction_hard.entries[i].key,
                                   c->eviction_hard.entries[i].value) < 0)

@@ -146,7 +146,7 @@ static int add_all_keys(struct building *b, const struct pod_env_from *from, con
 
                 if (r < 0)
                         return r;
-                if (r == 0)
+                if (!value)
                         continue;
                 if (!name || env_set(b->env, name, value) < 0)
                         return err_sys(err, -ENOMEM, "read envFrom");

@@ -68,17 +68,20 @@ static size_t depth_of(const char *path)
 static int want(struct mounts *m, const char *destination, const char *type, const char *source,
                 const char *options, bool is_volume)
 {
-        struct wanted w = { clean_path(destination), type, source, options, is_volume, 0 };
-        struct wanted *grown = realloc(m->list, (m->n + 1) * sizeof *grown);
+        char *clean = clean_path(destination);
+        struct wanted *grown = clean ? reallocarray(m->list, m->n + 1, sizeof *grown) : NULL;
 
-        if (grown)
-                m->list = grown;
-        if (!grown || !w.destination) {
-                free(w.destination);
+        if (!grown) {
+                free(clean);
                 return -ENOMEM;
         }
-        w.depth = depth_of(w.destination);
-        m->list[m->n++] = w;
+        m->list = grown;
+        grown[m->n++] = (struct wanted){ .destination = clean,
+                                         .type = type,
+                                         .source = source,
+                                         .options = options,
+                                         .is_volume = is_volume,
+                                         .depth = depth_of(clean) };
         return 0;
 }
 

@@ -174,6 +174,8 @@ int decode_quantities(const json_t *value, void *member, const void *arg, struct
         if (!json_is_object(value))
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
                                     "expected an object of quantities");
+        if (!texts)
+                return err_sys(err, -ENOMEM, "read quantities");
         json_object_foreach ((json_t *)value, name, q) {
                 _cleanup_free_ char *text = NULL;
 

@@ -1,6 +1,7 @@
 #include "kubelet/field-path.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/quantity.h"
@@ -169,5 +170,5 @@ int field_resource_value(const struct pod *pod, const struct pod_container *own,
                                     "unsupported container resource : %s", from->resource);
         v = amount(pod, c, name, limit != NULL, node);
         divisor = divisor_of(from->divisor, streq(name, "cpu"));
-        return give(ret, text_printf("%lld", (long long)(v / divisor + (v % divisor > 0))), err);
+        return give(ret, text_printf("%" PRId64, v / divisor + (v % divisor > 0)), err);
 }

@@ -149,7 +149,7 @@ static bool any_instance(const struct pod_observed *seen, size_t from, size_t to
 /* What the back-off counts from: the end of the last instance that ended by itself. */
 static usec_t last_exit(const struct container_observed *c)
 {
-        for (size_t i = c->must_restart ? 1 : 0; i < c->n_instances; i++)
+        for (size_t i = c->must_restart ? 1 : 0; c->instances && i < c->n_instances; i++)
                 if (c->instances[i].state == INSTANCE_EXITED)
                         return c->instances[i].finished_at;
         return 0;
@@ -158,11 +158,12 @@ static usec_t last_exit(const struct container_observed *c)
 static void start(struct computing *x, size_t i)
 {
         const struct container_observed *c = &x->seen->containers[i];
+        const struct instance *last = newest(x->seen, i);
         struct container_action *action = &x->a->containers[i];
         usec_t exited_at = last_exit(c);
         uint64_t key = crash_backoff_key(pod_container_at(x->pod, i));
 
-        action->restart_count = c->n_instances > 0 ? c->instances[0].restart_count + 1 : 0;
+        action->restart_count = last ? last->restart_count + 1 : 0;
         action->what = CONTAINER_START;
         if (exited_at == 0 || crash_backoff_may_start(&x->backoffs[i], key, exited_at, x->now,
                                                       &action->wake_at, &action->delay_usec)) {

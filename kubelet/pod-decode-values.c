@@ -19,6 +19,8 @@ static int default_requests(struct pod_resources *r)
         if (r->limits.n == 0)
                 return 0;
         all = string_map_to_json(&r->limits);
+        if (!all)
+                return -ENOMEM;
         for (size_t i = 0; i < r->requests.n; i++)
                 if (json_object_set_new(all, r->requests.entries[i].key,
                                         json_string(r->requests.entries[i].value)) < 0)

@@ -1,5 +1,6 @@
 #include "kubelet/pod-defaults.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -56,15 +57,15 @@ static int set_default(json_t *object, const char *key, json_t *value)
         return json_set(object, key, value);
 }
 
-/* The member, made when absent; NULL without memory, or when it is no object. */
-static json_t *object_at(json_t *object, const char *key)
+/* The member, made when absent; -EINVAL when it is no object. Borrowed. */
+static int object_at(json_t *object, const char *key, json_t **ret)
 {
-        json_t *o;
+        int r = set_default(object, key, json_object());
 
-        if (set_default(object, key, json_object()) < 0)
-                return NULL;
-        o = json_object_get(object, key);
-        return json_is_object(o) ? o : NULL;
+        if (r < 0)
+                return r;
+        *ret = json_object_get(object, key);
+        return json_is_object(*ret) ? 0 : -EINVAL;
 }
 
 static int default_containers(json_t *spec, const char *list)
@@ -155,10 +156,9 @@ static int identify(json_t *meta, const json_t *manifest, const struct origin *o
                 uid = make_uid(manifest, origin);
         if (!name || !uid)
                 return -ENOMEM;
-        annotations = object_at(meta, "annotations");
-        if (!annotations)
-                return -EINVAL;
-        r = json_set_text(meta, "name", name);
+        r = object_at(meta, "annotations", &annotations);
+        if (r == 0)
+                r = json_set_text(meta, "name", name);
         if (r == 0)
                 r = json_set_text(meta, "uid", uid);
         if (r == 0 && json_string_length(json_object_get(meta, "namespace")) == 0)
@@ -295,6 +295,7 @@ static int decode(const json_t *manifest, const struct origin *origin, struct po
                 r = pod_validate(p, err);
         if (r < 0)
                 return r;
+        assert(p);
         reference = api_reference(p);
         if (reference)
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "static pods may not reference %s",

@@ -426,28 +426,31 @@ static json_t *container_status(const struct building *b, size_t index)
         return status;
 }
 
-static int by_name(const void *a, const void *b)
+/* Takes @status. */
+static int insert_by_name(json_t *list, json_t *status)
 {
-        return strcmp(json_text_at(*(json_t *const *)a, "name"),
-                      json_text_at(*(json_t *const *)b, "name"));
+        size_t at = json_array_size(list);
+
+        while (at > 0 && strcmp(json_text_at(json_array_get(list, at - 1), "name"),
+                                json_text_at(status, "name")) > 0)
+                at--;
+        return json_array_insert_new(list, at, status);
 }
 
 static json_t *build_list(const struct building *b, size_t first, size_t n, bool sorted)
 {
-        _cleanup_free_ json_t **statuses = calloc(n + 1, sizeof *statuses);
         json_t *list = json_array();
-        bool failed = !statuses || !list;
 
-        for (size_t i = 0; i < n && !failed; i++) {
-                statuses[i] = container_status(b, first + i);
-                failed = !statuses[i];
+        for (size_t i = 0; list && i < n; i++) {
+                json_t *status = container_status(b, first + i);
+                int r = sorted && status ? insert_by_name(list, status)
+                                         : json_array_append_new(list, status);
+
+                if (r < 0)
+                        *b->failed = true;
         }
-        if (sorted && !failed)
-                qsort(statuses, n, sizeof *statuses, by_name);
-        for (size_t i = 0; statuses && i < n; i++)
-                if (statuses[i] && json_array_append_new(list, statuses[i]) < 0)
-                        failed = true;
-        *b->failed = *b->failed || failed;
+        if (!list)
+                *b->failed = true;
         return list;
 }
 

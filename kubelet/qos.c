@@ -289,13 +289,13 @@ int64_t qos_cpu_quota(int64_t milli, usec_t period_usec)
 static int64_t unassigned_memory(const struct pod *pod)
 {
         int64_t pod_request = value_of(&pod->resources.requests, "memory");
+        int64_t n = (int64_t)(pod->n_containers + pod->n_init_containers);
         _cleanup_(amounts_done)
         struct amounts sum = { 0 };
 
-        if (pod_request == 0 || sum_containers(pod, false, &sum) < 0)
+        if (pod_request == 0 || n == 0 || sum_containers(pod, false, &sum) < 0)
                 return 0;
-        return (pod_request - MAX(amounts_get(&sum, "memory"), 0)) /
-               (int64_t)(pod->n_containers + pod->n_init_containers);
+        return (pod_request - MAX(amounts_get(&sum, "memory"), 0)) / n;
 }
 
 static int64_t smallest_regular_request(const struct pod *pod)
