@@ -22,10 +22,15 @@ struct container *container_get(const struct runtime *rt, const char *id); /* bo
 struct container *container_free(struct container *c);
 DEFINE_CLEANUP(struct container *, container_free)
 
+/* ---- container-load.c ---- */
 /* Reads all records after a start; sandboxes come first. */
 int container_load_all(struct runtime *rt, struct err *err);
 /* All shims have answered: takes away directories that no container has. */
 void container_sweep(struct runtime *rt);
+
+/* ---- container.c ---- */
+/* Makes it known. -ENOMEM. */
+int container_insert(struct runtime *rt, struct sandbox *s, struct container *c);
 /* What its shim says of it: SHIM_EV_STATE, SHIM_EV_EXITED. 0 when it is recorded. */
 int container_note_state(struct sandbox *s, const struct shim_message *m, const char *text);
 /* Its shim is dead: its exit record tells how it ended, or else it is lost. */

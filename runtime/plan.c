@@ -225,7 +225,8 @@ static int add_container(struct plan_writer *w, const struct plan_container_opti
                 .cap_effective = p->cap_effective,
                 .cap_inheritable = p->cap_inheritable,
                 .cap_permitted = p->cap_permitted,
-                .cap_ambient = p->cap_ambient,
+                /* the kernel knows no others; crun's and runc's own examples name some */
+                .cap_ambient = p->cap_ambient & p->cap_inheritable & p->cap_permitted,
         };
         int r = propagation_of(s->rootfs_propagation, &c.root_propagation, err);
 

@@ -125,8 +125,9 @@ void sandbox_foreach(const struct runtime *rt,
 /* ---- containers ---- */
 struct container_config {
         struct string_map labels; /* opaque */
-        const char *image_id;   /* "sha256:…" of an image in the store: its layers are the root */
-        const char *image_name; /* as the user wrote it; comes back in the status */
+        const char *image_id;     /* "sha256:…" of an image in the store: its layers are the root.
+                                     NULL: spec->root_path, absolute, is (a bundle of others) */
+        const char *image_name;   /* as the user wrote it; comes back in the status */
         const struct oci_spec
                 *spec;        /* complete but for root and cgroups path; borrowed during the call */
         const char *log_path; /* absolute: …/<container>/<restartCount>.log; its folder is made */
