@@ -209,19 +209,38 @@ def api_is_up(t):
 
 
 @test(alone=True, skiff_only=True)
-def the_local_socket_tells_of_pods_without_the_api_server(t):
+def the_local_socket_and_skiff_work_without_the_api_server(t):
     import json
-    import subprocess
-    t.run("p", web(), node="node-1", labels={"app": "local"})
+    socket = os.path.join(t.cluster.node_folder("node-1"), "run", "skiff.sock")
+    name = f"{t.namespace}/p"
+    program = os.path.join(os.environ.get("SKIFF_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build")), "cli", "skiff")
+    program = os.path.abspath(program)
+
+    def skiff(*words, code=0):
+        done = t.cluster.inside("node-1", program, "--socket", socket, *words, check=False)
+        expect_equal(done.returncode, code, f"exit code of skiff {words}: {done.stderr}")
+        return done.stdout
+
+    t.run("p", container("c", "echo words; sleep 1000"), node="node-1")
     t.wait_ready("p")
     kill(t, "kube-apiserver")
-    socket = os.path.join(t.cluster.node_folder("node-1"), "run", "skiff.sock")
-    text = subprocess.check_output(["curl", "-sS", "--fail", "--max-time", "5", "--unix-socket", socket, "http://skiff/v1/pods"], text=True)
-    t.cluster.start("kube-apiserver")
-    wait_for("the API server is back", lambda: api_is_up(t), timeout=60)
-    pods = {p["metadata"]["name"]: p for p in json.loads(text)["items"]}
-    expect("p" in pods, f"pods by the socket: {sorted(pods)}")
-    expect_equal(pods["p"]["status"]["phase"], "Running", brief(pods["p"]))
+    try:
+        curl = t.cluster.inside("node-1", "curl", "-sS", "--fail", "--max-time", "5", "--unix-socket", socket, "http://skiff/v1/pods", check=False)
+        pods = {p["metadata"]["name"]: p for p in json.loads(curl.stdout)["items"] if p["metadata"]["namespace"] == t.namespace}
+        expect_equal(pods["p"]["status"]["phase"], "Running", brief(pods["p"]))
+        expect(name in skiff("pods", "-o", "name").split(), "skiff pods -o name")
+        expect("1/1" in skiff("pods", "-n", t.namespace), "skiff pods")
+        shown = json.loads(skiff("pod", name, "-o", "json"))
+        expect_equal(shown["status"]["containerStatuses"][0]["ready"], True, "ready of skiff pod")
+        expect("started" in [s["step"] for s in shown["skiff"]["timeline"]], "steps of skiff pod")
+        expect_equal(skiff("logs", name), "words\n", "skiff logs")
+        expect_equal(skiff("exec", name, "--", "sh", "-c", "echo in; exit 7", code=7), "in\n", "skiff exec")
+        expect("busybox" in skiff("images"), "skiff images")
+        skiff("pod", t.namespace + "/no-such-pod", code=1)
+        skiff("image", "rm", "no.such/image:1", code=1)
+    finally:
+        t.cluster.start("kube-apiserver")
+        wait_for("the API server is back", lambda: api_is_up(t), timeout=60)
 
 
 if __name__ == "__main__":
