@@ -288,6 +288,8 @@ static int detach_tree(int root_fd, struct err *err)
 {
         struct mount_attr attr = {
                 .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+                .propagation = MS_PRIVATE, /* a host's mounts are shared: such a root cannot be
+                                              pivoted to */
         };
         int tree = open_tree(root_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
