@@ -44,10 +44,11 @@ static int on_event(enum kube_event event, const char *key, const json_t *object
                     struct err *err)
 {
         struct stream *stream = userdata;
-        int r = stream->source->set(sync_state(stream->feed->sync), key,
-                                    event == KUBE_DELETED ? NULL : object, err);
+        struct state *state = sync_state(stream->feed->sync);
+        int r = stream->source->set(state, key, event == KUBE_DELETED ? NULL : object, err);
 
-        sync_request(stream->feed->sync);
+        if (state_has_changes(state)) /* Nodes come every few minutes with nothing new for us */
+                sync_request(stream->feed->sync);
         return r;
 }
 

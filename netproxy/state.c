@@ -375,6 +375,11 @@ void state_foreach_dirty(const struct state *s,
                 fn(k, k->owners[0].service ? k->owners[0].service : k->owners[1].service, userdata);
 }
 
+bool state_has_changes(const struct state *s)
+{
+        return s->network_changed || !list_is_empty(&s->dirty);
+}
+
 size_t state_count_services(const struct state *s)
 {
         return map_size(s->services);

@@ -63,4 +63,5 @@ void state_foreach_dirty(const struct state *s,
                          void (*fn)(const struct known_service *service,
                                     const struct service *before, void *userdata),
                          void *userdata);
+bool state_has_changes(const struct state *s); /* anything that is not applied yet */
 size_t state_count_services(const struct state *s);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 enum {
         INTERVAL_MIN_MSEC = 10,     /* between two syncs, unless the file says otherwise */
         INTERVAL_PER_DURATION = 20, /* so that we take at most 5 % of a CPU */
+        LARGE_SYNC = 1000,          /* operations after which memory is given back */
         COLLECT_SEC = 3,            /* until chains without use go */
         UNSUPPORTED_RETRY_SEC = 300,
 };
@@ -45,7 +47,7 @@ struct sync {
         sd_event_source *collect;                /* owned */
         usec_t ended_at, duration_usec;          /* of the last sync, CLOCK_MONOTONIC */
         usec_t swept_at, sweep_usec; /* when flows were looked at last, and what it took */
-        bool is_ready, addresses_changed;
+        bool is_ready, addresses_changed, has_trimmed;
 };
 
 usec_t sync_interval(const struct proxy_config *c, usec_t duration_usec)
@@ -508,6 +510,11 @@ static void run(struct sync *s)
         arm_collect(s);
         s->ended_at = now_monotonic();
         s->duration_usec = s->ended_at - begun;
+        /* lists were read, a batch was built: most of that memory is free now */
+        if (!s->has_trimmed || s->families[0].status.last_operations > LARGE_SYNC ||
+            s->families[1].status.last_operations > LARGE_SYNC)
+                malloc_trim(0);
+        s->has_trimmed = true;
         if (s->options.on_synced)
                 s->options.on_synced(s->options.userdata);
 }
