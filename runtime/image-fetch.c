@@ -107,6 +107,8 @@ static int send_present(struct pull *p, const char *digest, struct err *err)
         int r;
 
         snprintf(m.digest, sizeof m.digest, "%s", digest);
+        snprintf(m.index_digest, sizeof m.index_digest, "%s",
+                 p->index_digest ? p->index_digest : "");
         r = wire_send(p->wire_fd, &m, NULL, 0);
         return r < 0 ? lost(err, r) : 1;
 }

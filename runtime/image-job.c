@@ -322,7 +322,8 @@ void image_event_done(struct image_event *e)
 {
         image_layer_event_done(&e->layer);
         image_event_image_done(&e->image);
-        free(e->present);
+        free(e->present.manifest_digest);
+        free(e->present.index_digest);
         err_done(&e->err);
         *e = (struct image_event){ 0 };
 }
@@ -404,6 +405,12 @@ static const struct json_field progress_fields[] = {
         {}
 }; /* clang-format on */
 
+static const struct json_field present_fields[] = { /* clang-format off */
+        { "manifest_digest", decode_digest, offsetof(struct image_present, manifest_digest), JSON_REQUIRED },
+        { "index_digest",    decode_digest, offsetof(struct image_present, index_digest),    JSON_OPTIONAL },
+        {}
+}; /* clang-format on */
+
 struct error_event {
         uint32_t number;
         enum err_kind kind;
@@ -464,7 +471,7 @@ static int event_from_json(const json_t *root, struct image_event *e, struct err
         }
         if ((v = json_object_get(root, "present"))) {
                 e->kind = IMAGE_EVENT_PRESENT;
-                return decode_digest(v, &e->present, NULL, err);
+                return json_decode(v, present_fields, &e->present, err);
         }
         if ((v = json_object_get(root, "error"))) {
                 e->kind = IMAGE_EVENT_ERROR;
@@ -548,7 +555,9 @@ char *image_event_to_line(const struct image_event *e)
                 root = json_pack("{s:o}", "image", image_event_image_to_json(&e->image));
                 break;
         case IMAGE_EVENT_PRESENT:
-                root = json_pack("{s:s}", "present", e->present);
+                root = json_pack("{s:{s:s, s:s*}}", "present", "manifest_digest",
+                                 e->present.manifest_digest, "index_digest",
+                                 e->present.index_digest);
                 break;
         case IMAGE_EVENT_ERROR:
                 root = json_pack("{s:{s:i, s:s, s:o}}", "error", "errno", -e->error, "kind",

@@ -7,7 +7,7 @@
  *   {"progress": {"layer": 0, "of_layers": 3, "bytes": 1024, "of_bytes": 4096}}
  *   {"layer":    {…}}   a layer is verified, synced and complete in the job's directory
  *   {"image":    {…}}   all its layers are here (an import may bring several)
- *   {"present":  "sha256:…"}   the reference still leads to a manifest that is known
+ *   {"present":  {"manifest_digest": "sha256:…"}}   the reference leads to what is known already
  *   {"error":    {"errno": 22, "kind": "image_verify", "message": "…"}}
  *   {"done":     true}  the last one; without it or an error the job died
  *
@@ -126,7 +126,10 @@ struct image_event {
         struct image_progress progress;
         struct image_layer_event layer;
         struct image_event_image image;
-        char *present;
+        struct image_present {
+                char *manifest_digest,
+                        *index_digest; /* owned; of an image or an index; may be NULL */
+        } present;
         int error; /* negative errno */
         struct err err;
 };

@@ -218,16 +218,18 @@ static int on_image(struct pull *p, struct image_event_image *what, struct err *
         return r;
 }
 
-static int on_present(struct pull *p, const char *digest, struct err *err)
+static int on_present(struct pull *p, const struct image_present *present, struct err *err)
 {
-        struct image *image = image_store_find_manifest(p->store, digest);
+        struct image *image = image_store_find_manifest(p->store, present->manifest_digest);
+        const char *digest = present->index_digest ? present->index_digest
+                                                   : present->manifest_digest;
         int r;
 
         if (!image)
                 return err_set(err, -EAGAIN, "the image was removed while it was looked for");
         if (!p->key)
                 return err_set(err, -EBADMSG, "an import of nothing");
-        r = name_pulled(p, image, digest, err);
+        r = name_pulled(p, image, p->ref.digest ? p->ref.digest : digest, err);
         if (r == 0 && free_and_strdup(&p->image_id, image->what.id) < 0)
                 r = err_sys(err, -ENOMEM, "name image");
         return r;
@@ -251,7 +253,7 @@ static int on_event_line(struct pull *p, const char *line, size_t n, struct err 
         case IMAGE_EVENT_IMAGE:
                 return on_image(p, &e.image, err);
         case IMAGE_EVENT_PRESENT:
-                return on_present(p, e.present, err);
+                return on_present(p, &e.present, err);
         case IMAGE_EVENT_ERROR:
                 err_move(err, &e.err);
                 return e.error;

@@ -448,7 +448,11 @@ static int on_progress(const struct wire_message *m)
 static int on_fetcher_message(struct supervisor *s, const struct wire_message *m, int *fds,
                               struct err *err)
 {
-        struct image_event present = { .kind = IMAGE_EVENT_PRESENT, .present = (char *)m->digest };
+        struct image_event present = {
+                .kind = IMAGE_EVENT_PRESENT,
+                .present = { (char *)m->digest,
+                             m->index_digest[0] ? (char *)m->index_digest : NULL },
+        };
         int r;
 
         switch (m->type) {
@@ -464,7 +468,8 @@ static int on_fetcher_message(struct supervisor *s, const struct wire_message *m
                         s->image_fds[i] = TAKE_FD(fds[i]);
                 return 0;
         case WIRE_PRESENT:
-                if (!digest_is_valid(m->digest))
+                if (!digest_is_valid(m->digest) ||
+                    (m->index_digest[0] && !digest_is_valid(m->index_digest)))
                         break;
                 r = image_emit(&present);
                 return r < 0 ? err_sys(err, r, "report the image") : 0;

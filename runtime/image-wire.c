@@ -87,6 +87,7 @@ int wire_receive(int socket_fd, struct wire_message *ret, int ret_fds[static WIR
         }
         ret->digest[sizeof ret->digest - 1] = '\0';
         ret->diff_id[sizeof ret->diff_id - 1] = '\0';
+        ret->index_digest[sizeof ret->index_digest - 1] = '\0';
         ret->text[sizeof ret->text - 1] = '\0';
         return 1;
 }

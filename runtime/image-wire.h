@@ -12,7 +12,7 @@ enum wire_type {
         WIRE_WANT, /* layer .index of .of: .digest ("" unknown), .diff_id, .size, .compression */
         WIRE_PROGRESS, /* layer .index of .of: .bytes of .size are fetched */
         WIRE_IMAGE, /* all layers are on their way; descriptors: image as JSON, manifest, config */
-        WIRE_PRESENT, /* .digest is known already: nothing to do */
+        WIRE_PRESENT, /* .digest, found through .index_digest or "", is known: nothing to do */
         WIRE_DONE,    /* no more will come */
         /* supervisor to fetcher, the answer to WIRE_WANT */
         WIRE_HAVE, /* not needed */
@@ -33,7 +33,7 @@ struct wire_message {
         int32_t error; /* negative errno */
         uint64_t size, bytes;
         struct layer_result result;
-        char digest[DIGEST_TEXT_MAX], diff_id[DIGEST_TEXT_MAX];
+        char digest[DIGEST_TEXT_MAX], diff_id[DIGEST_TEXT_MAX], index_digest[DIGEST_TEXT_MAX];
         char text[WIRE_TEXT_MAX];
 };
 
