@@ -221,7 +221,7 @@ def the_local_socket_and_skiff_work_without_the_api_server(t):
         expect_equal(done.returncode, code, f"exit code of skiff {words}: {done.stderr}")
         return done.stdout
 
-    t.run("p", container("c", "echo words; sleep 1000"), node="node-1")
+    t.run("p", container("c", "sh", "-c", "echo words; sleep 1000"), node="node-1")
     t.wait_ready("p")
     kill(t, "kube-apiserver")
     try:
