@@ -125,7 +125,9 @@ static int start_local(struct front *f, int stored, struct err *err)
                 .node = f->options.node,
                 .userdata = f->options.userdata,
         };
-        struct http_server_options server = { .name = "local socket", .max_connections = 32, .handler = local_api_handle };
+        struct http_server_options server = { .name = "local socket",
+                                              .max_connections = 32,
+                                              .handler = local_api_handle };
         int fd = stored, r = local_api_new(&local, &f->local, err);
 
         if (r < 0)

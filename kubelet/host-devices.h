@@ -3,7 +3,7 @@
  * in /dev.
  */
 #pragma once
-#include "runtime/oci-spec.h"
+#include "runtime/runtime.h"
 
 /* Character and block devices below /dev, without pts, shm, fd, mqueue and console. *ret owned
  * (host_devices_free). */

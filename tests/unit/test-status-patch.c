@@ -76,8 +76,9 @@ TEST(a_disruption_is_told_with_the_end_and_never_taken_back)
         _cleanup_free_ char *failed = text_printf(want, "Failed");
 
         check_patch("{'phase':'Running'}", running, NULL);
-        check_patch("{'phase':'Running'}", failed,
-                    "{'phase':'Failed','conditions':[{'type':'DisruptionTarget','status':'True'}]}");
+        check_patch(
+                "{'phase':'Running'}", failed,
+                "{'phase':'Failed','conditions':[{'type':'DisruptionTarget','status':'True'}]}");
         check_patch(failed, "{'phase':'Failed'}", NULL);
 }
 
