@@ -3,7 +3,7 @@
  * directory of its own, or a plain directory. Runs in the host's mount namespace, where the layers
  * are; nothing is ever attached there.
  *
- * Since Linux 6.5 overlayfs takes its layers one by one ("lowerdir+"). Before, they are one string
+ * Since Linux 6.7 overlayfs takes its layers one by one ("lowerdir+"). Before, they are one string
  * of at most 255 bytes: longer lists go through a tmpfs, detached too, in which links of one byte
  * stand for the layers.
  */
@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include "runtime/init.h"
 #include "runtime/shim-sys.h"
@@ -183,6 +184,31 @@ static int clone_root(const char *dir, const char *name)
         return r < 0 ? r : TAKE_FD(fd);
 }
 
+/*
+ * Before Linux 6.5 overlayfs writes a line into the kernel's log for an option that it does not
+ * know: there the release decides. Later it answers quietly.
+ */
+static bool may_take_layers(void)
+{
+        struct utsname name;
+        const char *dot;
+        uint64_t major, minor;
+
+        if (uname(&name) < 0)
+                return false;
+        dot = strchr(name.release, '.');
+        return dot && text_is_number(name.release, (size_t)(dot - name.release), &major) &&
+               text_is_number(dot + 1, strspn(dot + 1, "0123456789"), &minor) &&
+               (major > 6 || (major == 6 && minor >= 5));
+}
+
+static int open_layers(struct init *i)
+{
+        int fd = may_take_layers() ? init_open_overlay(i, OVERLAY_BY_LAYER) : -EINVAL;
+
+        return fd == -EINVAL ? init_open_overlay(i, OVERLAY_BY_STRING) : fd;
+}
+
 int init_open_root(struct init *i)
 {
         int fd;
@@ -193,9 +219,7 @@ int init_open_root(struct init *i)
         } else if (!i->plan->count[PLAN_LAYER]) {
                 fd = clone_root(i->plan->upper_dir, "/upper"); /* an image without layers */
         } else {
-                fd = init_open_overlay(i, OVERLAY_BY_LAYER);
-                if (fd == -EINVAL)
-                        fd = init_open_overlay(i, OVERLAY_BY_STRING);
+                fd = open_layers(i);
         }
         if (fd < 0)
                 return fd;

@@ -74,6 +74,15 @@ void rig_write(const char *path, const char *text, mode_t mode)
         close(fd);
 }
 
+void rig_write_kernel(const char *path, const char *text)
+{
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        CHECK(fd >= 0);
+        CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+        close(fd);
+}
+
 ssize_t rig_read(const char *path, char *buf, size_t size)
 {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -120,7 +129,7 @@ static void make_busybox_layer(void)
                 "ps",       "hostname", "ip",     "grep",   "ping",   "tty",    "stty", "dd",
                 "readlink", "env",      "pwd",    "umount", "chroot", "sed",    "awk",  "seq",
                 "nc",       "chmod",    "setsid", "test",   "printf", "usleep", "od",   "tr",
-                "df",       "mknod",    "ln",     "rm",     "sync",
+                "df",       "mknod",    "ln",     "rm",     "sync",   "tail",
         };
 
         rig_layer("busybox");
@@ -196,6 +205,19 @@ static int load_program(void)
         return fd;
 }
 
+/* Where there is a memory controller, containers' cgroups have it. */
+static void enable_memory(void)
+{
+        char path[256];
+        int fd;
+
+        snprintf(path, sizeof path, "%s/cgroup.subtree_control", cgroup_root);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd >= 0 && write(fd, "+memory", 7) < 0)
+                errno = 0; /* it has not: tests of it are skipped */
+        close(fd);
+}
+
 static void find_cgroups(void)
 {
         static const char *const places[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
@@ -205,8 +227,10 @@ static void find_cgroups(void)
                 if (statfs(places[n], &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
                         continue;
                 snprintf(cgroup_root, sizeof cgroup_root, "%s/skiff-test-%d", places[n], getpid());
-                if (mkdir(cgroup_root, 0755) == 0)
+                if (mkdir(cgroup_root, 0755) == 0) {
+                        enable_memory();
                         return;
+                }
         }
         check_skip_all("no writable cgroup v2 hierarchy");
 }

@@ -103,6 +103,8 @@ void rig_exec(const char *id, const char *const *argv, int64_t timeout_msec, int
 const char *const *rig_sh(const char *script);
 const char *rig_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void rig_write(const char *path, const char *text, mode_t mode);
+/* To a file of the kernel's. */
+void rig_write_kernel(const char *path, const char *text);
 /* A file whole; NUL-terminated, cut at @size. -1: it is not there. */
 ssize_t rig_read(const char *path, char *buf, size_t size);
 const char *rig_log_path(const char *id);

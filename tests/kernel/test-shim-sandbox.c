@@ -47,13 +47,18 @@ static int host(const char *fmt, ...)
         return system(command);
 }
 
+static bool have_ipv6(void)
+{
+        return access("/proc/net/if_inet6", F_OK) == 0;
+}
+
 TEST(the_host_name_and_a_loopback_device_are_the_sandbox_s_own)
 {
         rig_up(&(struct rig_sandbox){ .hostname = "web-0" });
-        run_ok("hostname; ip -o addr show lo | awk '{print $4}'; ls /sys/class/net; ping -c1 -W1 "
+        run_ok("hostname; ip -4 -o addr show lo | awk '{print $4}'; ls /sys/class/net; ping -c1 -W1 "
                "127.0.0.1 >/dev/null && echo up",
                (struct rig_container){ 0 });
-        CHECK_STR(o.out, "web-0\n127.0.0.1/8\n::1/128\nlo\nup\n");
+        CHECK_STR(o.out, "web-0\n127.0.0.1/8\nlo\nup\n");
         rig_down();
 }
 
@@ -71,8 +76,10 @@ TEST(a_link_joins_sandbox_and_host_without_arp)
                        rig_host_link),
                   0);
         CHECK_INT(host("test $(cat /proc/sys/net/ipv4/conf/%s/rp_filter) = 1", rig_host_link), 0);
-        CHECK_INT(host("test $(cat /proc/sys/net/ipv6/conf/%s/disable_ipv6) = 1", rig_host_link),
-                  0);
+        if (have_ipv6())
+                CHECK_INT(host("test $(cat /proc/sys/net/ipv6/conf/%s/disable_ipv6) = 1",
+                               rig_host_link),
+                          0);
         {
                 const char *id = start(sleeper);
 
@@ -88,6 +95,8 @@ TEST(a_link_joins_sandbox_and_host_without_arp)
 
 TEST(ipv6_addresses_work_at_once_without_duplicate_address_detection)
 {
+        if (!have_ipv6())
+                skip();
         rig_up(&(struct rig_sandbox){ .link = true, .ipv6 = true });
         CHECK_INT(host("ip link set lo up; ip -6 addr add fd77::1/128 dev lo"), 0);
         run_ok("ip -6 route | grep default; ping -6 -c1 -W2 fd77::1 >/dev/null && echo reached; "
@@ -110,7 +119,7 @@ TEST(a_link_that_cannot_be_made_is_told_with_its_kind)
 
                 CHECK_INT(sscanf(rig_host_link, "veth-%u", &n), 1);
                 snprintf(next, sizeof next, "veth-%u", n + 1);
-                CHECK_INT(host("ip link add %s type bridge", next), 0);
+                CHECK_INT(host("ip link add %s type veth peer name veth-peer", next), 0);
                 rig_down();
                 rig_start(&(struct rig_sandbox){ .link = true }, &m);
                 CHECK_INT(m.m.verb, SHIM_FAILED);

@@ -233,6 +233,36 @@ TEST(what_is_no_request_is_refused_and_the_shim_goes_on)
         rig_down();
 }
 
+TEST(a_container_killed_for_its_memory_says_so_and_so_does_one_whose_child_was)
+{
+        static const char *const scripts[] = {
+                "exec head -c 200000000 /dev/zero | tail", /* busybox' tail keeps one endless line
+                                                            */
+                "(head -c 200000000 /dev/zero | tail) ; exit 3",
+        };
+        char path[300];
+
+        rig_up(&plain);
+        for (int n = 0; n < 2; n++) {
+                struct rig_container c = { .argv = rig_sh(scripts[n]) };
+                const char *id = rig_new_id();
+
+                CHECK_INT(rig_create(id, &c, &m), 0);
+                snprintf(path, sizeof path, "%s/memory.max", rig_cgroup_path(id));
+                if (access(path, W_OK) < 0) {
+                        rig_down();
+                        skip();
+                }
+                rig_write_kernel(path, "20000000");
+                CHECK_INT(rig_request(SHIM_START, id, 0, NULL, 0, &m), 0);
+                rig_wait(SHIM_EV_EXITED, id, 0, &m);
+                CHECK(m.m.flags & SHIM_STATE_OOM_KILLED);
+                CHECK_INT(m.m.value, n == 0 ? 137 : 3);
+                check_record(id, "\"oomKilled\":true");
+        }
+        rig_down();
+}
+
 /* ---- skiffd comes and goes ---- */
 
 TEST(a_new_connection_finds_every_container_and_what_it_has_missed)
