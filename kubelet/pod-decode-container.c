@@ -11,7 +11,7 @@
 
 static const struct json_range not_negative_32 = { 0, INT32_MAX };
 static const struct json_range not_negative_64 = { 0, INT64_MAX };
-static const struct json_range ids = { 0, UINT32_MAX };
+static const struct json_range ids = { 0, UINT32_MAX - 1 }; /* -1 is none to the kernel */
 
 /* ---- ports ---- */
 static int decode_protocol(const json_t *value, void *member, _unused_ const void *arg,

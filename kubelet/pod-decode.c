@@ -8,7 +8,7 @@
 
 #define FIELD(type, member) offsetof(struct type, member)
 
-static const struct json_range ids = { 0, UINT32_MAX };
+static const struct json_range ids = { 0, UINT32_MAX - 1 }; /* -1 is none to the kernel */
 static const struct json_range not_negative_64 = { 0, INT64_MAX };
 
 /* ---- metadata ---- */
@@ -59,7 +59,7 @@ static const struct json_field metadata_fields[] = {
 
 /* ---- security ---- */
 static const struct json_array groups = {
-        .decode = decode_u32, .element_size = sizeof(uint32_t),
+        .decode = decode_u32, .decode_arg = &ids, .element_size = sizeof(uint32_t),
         .count_offset = JSON_ARRAY_COUNT(struct pod_security_context, supplemental_groups,
                                          n_supplemental_groups),
 };

@@ -205,6 +205,10 @@ TEST(bad_objects_are_refused_with_path_value_and_rule)
                 { "{'containers':[{'name':'a'}],'volumes':[{'name':'v','configMap':{'name':'c',"
                   "'items':[{'key':'k','path':'a/../b'}]}}]}",
                   "items: [0]: path: 'a/../b': expected a path without '..'" },
+                { "{'containers':[{'name':'a','securityContext':{'runAsUser':4294967295}}]}",
+                  "runAsUser: 4294967295: expected 0 to 4294967294" },
+                { "{'containers':[{'name':'a'}],'securityContext':{'supplementalGroups':[-1]}}",
+                  "supplementalGroups: [0]: -1: expected 0 to 4294967294" },
                 { "{'containers':[{'name':'a'}],'restartPolicy':'Perhaps'}",
                   "restartPolicy: 'Perhaps': expected one of Always, OnFailure, Never" },
         };
