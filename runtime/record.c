@@ -52,17 +52,12 @@ static int check(const char *text, size_t n, struct err *err)
         return 0;
 }
 
-int record_read(int dir_fd, const char *path, json_t **ret, struct err *err)
+int record_parse(const char *text, size_t n, json_t **ret, struct err *err)
 {
-        _cleanup_free_ char *text = NULL;
         json_auto_t *root = NULL;
-        size_t n;
         json_int_t version;
-        int r = fs_read_at(dir_fd, path, RECORD_MAX, &text, &n);
+        int r = check(text, n, err);
 
-        if (r < 0)
-                return err_sys(err, r, "read");
-        r = check(text, n, err);
         if (r < 0)
                 return r;
         if (json_parse(text, n, true, &root, err) < 0)
@@ -73,6 +68,15 @@ int record_read(int dir_fd, const char *path, json_t **ret, struct err *err)
                                version, RECORD_VERSION);
         *ret = TAKE_PTR(root);
         return 0;
+}
+
+int record_read(int dir_fd, const char *path, json_t **ret, struct err *err)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        int r = fs_read_at(dir_fd, path, RECORD_MAX, &text, &n);
+
+        return r < 0 ? err_sys(err, r, "read") : record_parse(text, n, ret, err);
 }
 
 void record_set_aside(int dir_fd, const char *path, int r, const struct err *why)

@@ -22,5 +22,7 @@ int record_write(int dir_fd, const char *path, json_t *object);
  * Return: 0; -ENOENT; -EBADMSG and why: damaged or of another version; else what reading gave.
  */
 int record_read(int dir_fd, const char *path, json_t **ret, struct err *err);
+/* The same for its bytes. Pure. */
+int record_parse(const char *text, size_t n, json_t **ret, struct err *err);
 /* Renames it to "<path>.bad" (replacing an older one) and logs why. */
 void record_set_aside(int dir_fd, const char *path, int r, const struct err *why);
