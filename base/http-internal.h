@@ -40,6 +40,7 @@ struct http_request {
         struct list_node node;
         enum request_state state;
         CURL *easy;
+        bool setup_failed;
         struct curl_slist *headers, *connect_to;
         void *request_body;
         struct strbuf body;

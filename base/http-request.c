@@ -140,63 +140,67 @@ static long to_msec(usec_t usec)
         return (long)MIN((usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC, (usec_t)INT32_MAX);
 }
 
-static void set_blob(CURL *easy, CURLoption option, const char *pem)
+/* One refusal (no memory, an option this libcurl lacks) refuses the request. */
+#define SET(r, option, value) \
+        ((r)->setup_failed |= curl_easy_setopt((r)->easy, option, value) != CURLE_OK)
+
+static void set_blob(struct http_request *r, CURLoption option, const char *pem)
 {
         /* borrowed from the session, which outlives its transfers */
         struct curl_blob blob = { (void *)pem, strlen(pem), CURL_BLOB_NOCOPY };
 
-        curl_easy_setopt(easy, option, &blob);
+        SET(r, option, &blob);
 }
 
-static void set_pem(CURL *easy, CURLoption file_option, const char *file, CURLoption blob_option,
-                    const char *data)
+static void set_pem(struct http_request *r, CURLoption file_option, const char *file,
+                    CURLoption blob_option, const char *data)
 {
         if (data)
-                set_blob(easy, blob_option, data);
+                set_blob(r, blob_option, data);
         else if (file)
-                curl_easy_setopt(easy, file_option, file);
+                SET(r, file_option, file);
 }
 
-static void set_tls(CURL *easy, const struct http_session_options *o)
+static void set_tls(struct http_request *r, const struct http_session_options *o)
 {
         if (o->ca_data || o->ca_file) {
                 /* this authority alone: not the system's store besides */
-                curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-                curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
-                set_pem(easy, CURLOPT_CAINFO, o->ca_file, CURLOPT_CAINFO_BLOB, o->ca_data);
+                SET(r, CURLOPT_CAPATH, NULL);
+                SET(r, CURLOPT_CAINFO, NULL);
+                set_pem(r, CURLOPT_CAINFO, o->ca_file, CURLOPT_CAINFO_BLOB, o->ca_data);
         }
-        set_pem(easy, CURLOPT_SSLCERT, o->cert_file, CURLOPT_SSLCERT_BLOB, o->cert_data);
-        set_pem(easy, CURLOPT_SSLKEY, o->key_file, CURLOPT_SSLKEY_BLOB, o->key_data);
-        curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        set_pem(r, CURLOPT_SSLCERT, o->cert_file, CURLOPT_SSLCERT_BLOB, o->cert_data);
+        set_pem(r, CURLOPT_SSLKEY, o->key_file, CURLOPT_SSLKEY_BLOB, o->key_data);
+        SET(r, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
         if (o->insecure_skip_verify) {
-                curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-                curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+                SET(r, CURLOPT_SSL_VERIFYPEER, 0L);
+                SET(r, CURLOPT_SSL_VERIFYHOST, 0L);
         }
 }
 
-static void set_session_options(CURL *easy, struct http_session *s)
+static void set_session_options(struct http_request *r)
 {
-        const struct http_session_options *o = &s->options;
+        const struct http_session_options *o = &r->session->options;
 
-        curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
-        curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-        curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER_SIZE);
-        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)RECEIVE_BUFFER_SIZE);
-        curl_easy_setopt(easy, CURLOPT_PROXY, o->proxy_url ? o->proxy_url : "");
-        curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-        curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                         to_msec(o->connect_timeout_usec ? o->connect_timeout_usec
-                                                         : CONNECT_TIMEOUT_DEFAULT_USEC));
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_curl_open_socket);
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, s);
+        SET(r, CURLOPT_NOSIGNAL, 1L);
+        SET(r, CURLOPT_NOPROGRESS, 1L);
+        SET(r, CURLOPT_PROTOCOLS_STR, "http,https");
+        SET(r, CURLOPT_PATH_AS_IS, 1L);
+        SET(r, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+        SET(r, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER_SIZE);
+        SET(r, CURLOPT_UPLOAD_BUFFERSIZE, (long)RECEIVE_BUFFER_SIZE);
+        SET(r, CURLOPT_PROXY, o->proxy_url ? o->proxy_url : "");
+        SET(r, CURLOPT_NOPROXY, "");
+        SET(r, CURLOPT_CONNECTTIMEOUT_MS,
+            to_msec(o->connect_timeout_usec ? o->connect_timeout_usec
+                                            : CONNECT_TIMEOUT_DEFAULT_USEC));
+        SET(r, CURLOPT_OPENSOCKETFUNCTION, on_curl_open_socket);
+        SET(r, CURLOPT_OPENSOCKETDATA, r->session);
         if (o->user_agent)
-                curl_easy_setopt(easy, CURLOPT_USERAGENT, o->user_agent);
+                SET(r, CURLOPT_USERAGENT, o->user_agent);
         if (o->unix_socket)
-                curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, o->unix_socket);
-        set_tls(easy, o);
+                SET(r, CURLOPT_UNIX_SOCKET_PATH, o->unix_socket);
+        set_tls(r, o);
 }
 
 static int add_line(struct curl_slist **list, const char *line)
@@ -235,7 +239,7 @@ static int set_url_with_server_name(struct http_request *r, CURLU *url, const ch
                 return k;
         if (curl_url_set(url, CURLUPART_HOST, name, 0) != CURLUE_OK)
                 return -EINVAL;
-        curl_easy_setopt(r->easy, CURLOPT_CONNECT_TO, r->connect_to);
+        SET(r, CURLOPT_CONNECT_TO, r->connect_to);
         return 0;
 }
 
@@ -250,7 +254,7 @@ static int set_url(struct http_request *r, const char *text, struct err *err)
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
                                     "URL '%s': expected http:// or https://", text);
         if (https) /* wait for a connection being made to see whether it multiplexes */
-                curl_easy_setopt(r->easy, CURLOPT_PIPEWAIT, 1L);
+                SET(r, CURLOPT_PIPEWAIT, 1L);
         url = curl_url();
         if (!url)
                 return err_sys(err, -ENOMEM, "read URL");
@@ -262,10 +266,10 @@ static int set_url(struct http_request *r, const char *text, struct err *err)
                 char *whole = NULL;
 
                 curl_url_get(url, CURLUPART_URL, &whole, 0);
-                curl_easy_setopt(r->easy, CURLOPT_URL, whole);
+                SET(r, CURLOPT_URL, whole);
                 curl_free(whole);
         } else if (k == 0) {
-                curl_easy_setopt(r->easy, CURLOPT_URL, text);
+                SET(r, CURLOPT_URL, text);
         }
         curl_url_cleanup(url);
         if (k < 0 && err && !err->message)
@@ -300,7 +304,7 @@ static int set_headers(struct http_request *r, const char *const *headers, struc
                 k = add_line(&r->headers, "Expect:");
         if (k < 0)
                 return err_sys(err, k, "set headers");
-        curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->headers);
+        SET(r, CURLOPT_HTTPHEADER, r->headers);
         return 0;
 }
 
@@ -309,20 +313,20 @@ static int set_method(struct http_request *r, const struct http_options *o, stru
         bool bodyless = streq(o->method, "GET") || streq(o->method, "HEAD");
 
         if (streq(o->method, "HEAD"))
-                curl_easy_setopt(r->easy, CURLOPT_NOBODY, 1L);
+                SET(r, CURLOPT_NOBODY, 1L);
         if (!o->body && (bodyless || streq(o->method, "DELETE"))) {
                 if (!bodyless)
-                        curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, o->method);
+                        SET(r, CURLOPT_CUSTOMREQUEST, o->method);
                 return 0;
         }
         r->request_body = malloc(o->body_len + 1);
         if (!r->request_body)
                 return err_sys(err, -ENOMEM, "copy body");
-        if (o->body_len)
+        if (o->body)
                 memcpy(r->request_body, o->body, o->body_len);
-        curl_easy_setopt(r->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_len);
-        curl_easy_setopt(r->easy, CURLOPT_POSTFIELDS, r->request_body);
-        curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, o->method);
+        SET(r, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_len);
+        SET(r, CURLOPT_POSTFIELDS, r->request_body);
+        SET(r, CURLOPT_CUSTOMREQUEST, o->method);
         return 0;
 }
 
@@ -375,15 +379,15 @@ int http_request_new(struct http_session *s, const struct http_options *o,
         r->on_data = o->on_data;
         r->done = o->done;
         r->userdata = o->userdata;
-        set_session_options(r->easy, s);
-        curl_easy_setopt(r->easy, CURLOPT_PRIVATE, r);
-        curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->curl_text);
-        curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_curl_body);
-        curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
-        curl_easy_setopt(r->easy, CURLOPT_HEADERFUNCTION, on_curl_header);
-        curl_easy_setopt(r->easy, CURLOPT_HEADERDATA, r);
+        set_session_options(r);
+        SET(r, CURLOPT_PRIVATE, r);
+        SET(r, CURLOPT_ERRORBUFFER, r->curl_text);
+        SET(r, CURLOPT_WRITEFUNCTION, on_curl_body);
+        SET(r, CURLOPT_WRITEDATA, r);
+        SET(r, CURLOPT_HEADERFUNCTION, on_curl_header);
+        SET(r, CURLOPT_HEADERDATA, r);
         if (o->timeout_usec)
-                curl_easy_setopt(r->easy, CURLOPT_TIMEOUT_MS, to_msec(o->timeout_usec));
+                SET(r, CURLOPT_TIMEOUT_MS, to_msec(o->timeout_usec));
         k = set_url(r, o->url, err);
         if (k == 0)
                 k = set_method(r, o, err);
@@ -391,6 +395,8 @@ int http_request_new(struct http_session *s, const struct http_options *o,
                 k = set_headers(r, o->headers, err);
         if (k < 0)
                 return k;
+        if (r->setup_failed)
+                return err_set(err, -ENOMEM, "libcurl refuses an option");
         k = set_idle_timer(r, o);
         if (k < 0)
                 return err_sys(err, k, "make request");
@@ -433,6 +439,15 @@ static void classify(CURLcode code, int *ret_error, enum err_kind *ret_kind)
         }
 }
 
+/* Did it get as far as sending? A connection that stays silent afterwards is another matter. */
+static bool was_connected(const struct http_request *r)
+{
+        curl_off_t usec = 0;
+
+        curl_easy_getinfo(r->easy, CURLINFO_PRETRANSFER_TIME_T, &usec);
+        return usec > 0;
+}
+
 void http_request_conclude(struct http_request *r, CURLcode code)
 {
         long os_errno = 0;
@@ -441,6 +456,10 @@ void http_request_conclude(struct http_request *r, CURLcode code)
         if (r->error < 0 || code == CURLE_OK)
                 return;
         classify(code, &r->error, &kind);
+        if (code == CURLE_OPERATION_TIMEDOUT && !was_connected(r)) {
+                r->error = -EHOSTUNREACH;
+                kind = ERR_UNREACHABLE;
+        }
         curl_easy_getinfo(r->easy, CURLINFO_OS_ERRNO, &os_errno);
         if (code == CURLE_COULDNT_CONNECT && os_errno > 0) {
                 r->error = -(int)os_errno;

@@ -234,12 +234,16 @@ void kube_session_note(struct kube_session *s, bool connected)
         }
 }
 
-bool kube_session_wait(struct kube_session *s, struct kube_waiter *w)
+void kube_session_wait(struct kube_session *s, struct kube_waiter *w)
+{
+        if (!s->connected && !list_contains(&w->node))
+                list_append(&s->waiters, &w->node);
+}
+
+bool kube_session_knocks(struct kube_session *s, struct kube_waiter *w)
 {
         if (s->connected)
                 return true;
-        if (!list_contains(&w->node))
-                list_append(&s->waiters, &w->node);
         if (!s->knocker)
                 s->knocker = w;
         return s->knocker == w;

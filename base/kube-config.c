@@ -262,7 +262,7 @@ static int assemble(struct cluster *c, struct user *u, struct context *x, const 
                     struct kube_config *ret)
 {
         struct kube_config k = { .insecure_skip_verify = c->insecure_skip_verify };
-        size_t n = strlen(c->server);
+        size_t n = c->server ? strlen(c->server) : 0;
 
         while (n > 0 && c->server[n - 1] == '/')
                 c->server[--n] = '\0';

@@ -34,8 +34,10 @@ struct kube_waiter {
         void (*wake)(void *userdata);
         void *userdata;
 };
-/* True when the caller should try by itself: the server answers, or it is the one that knocks. */
-bool kube_session_wait(struct kube_session *s, struct kube_waiter *w);
+/* To be woken when the server answers, if it does not now. */
+void kube_session_wait(struct kube_session *s, struct kube_waiter *w);
+/* True when the server answers, or when the caller, who waits, is the one that knocks. */
+bool kube_session_knocks(struct kube_session *s, struct kube_waiter *w);
 /* Harmless for one that does not wait. */
 void kube_session_unwait(struct kube_session *s, struct kube_waiter *w);
 

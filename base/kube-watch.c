@@ -383,11 +383,12 @@ static usec_t relist_pause(struct kube_watch *w)
 
 static usec_t pause_usec(struct kube_watch *w, enum watch_pause pause)
 {
+        kube_session_wait(w->session, &w->waiter);
         switch (pause) {
         case WATCH_PAUSE_NONE:
                 return 0;
         case WATCH_PAUSE_SHORT:
-                if (kube_session_wait(w->session, &w->waiter))
+                if (kube_session_knocks(w->session, &w->waiter))
                         return usec_jitter(SHORT_PAUSE_USEC, 300, random_u32());
                 return usec_jitter(WAITING_PAUSE_USEC, 100, random_u32());
         case WATCH_PAUSE_RELIST:
@@ -464,7 +465,8 @@ static void on_stream_end(_unused_ struct http_request *request,
 
         w->stream = NULL;
         watch_lines_reset(&w->lines);
-        if (response->status == 0 && (end == WATCH_END_BROKEN || end == WATCH_END_SILENT))
+        if (response->status == 0 && response->err &&
+            (response->err->kind == ERR_UNREACHABLE || response->err->kind == ERR_TIMEOUT))
                 kube_session_note(w->session, false);
         if (end == WATCH_END_SILENT && response->status == 0)
                 kube_session_reset(w->session, "a watch got no answer");

@@ -1,6 +1,8 @@
 #include "base/http.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -233,6 +235,26 @@ TEST(failures_are_told_apart)
         CHECK_INT(r.kind, ERR_TOO_MANY);
         get(&r, "/healthz", (struct http_options){ 0 }); /* and all is well again */
         CHECK_INT(r.error, 0);
+        finish(&r);
+}
+
+TEST(a_server_that_never_finishes_the_handshake_is_unreachable)
+{
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t size = sizeof address;
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        _cleanup_free_ char *url = NULL;
+        struct run r;
+
+        CHECK(bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, 1) == 0);
+        CHECK(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+        url = text_printf("https://127.0.0.1:%d/", ntohs(address.sin_port));
+        begin_with(&r,
+                   &(struct http_session_options){ .connect_timeout_usec = 200 * USEC_PER_MSEC });
+        get(&r, "", (struct http_options){ .url = url });
+        CHECK_INT(r.error, -EHOSTUNREACH);
+        CHECK_INT(r.kind, ERR_UNREACHABLE);
         finish(&r);
 }
 

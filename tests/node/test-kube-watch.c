@@ -465,6 +465,34 @@ TEST(a_server_that_was_away_is_found_again_within_a_second)
         finish(&s);
 }
 
+TEST(all_watches_of_a_session_find_the_server_again_though_one_knocks)
+{
+        static const struct kube_watch_ops ops = { on_event, on_synced };
+        struct kube_watch *more[10];
+        struct seen s;
+        usec_t since;
+
+        begin(&s);
+        for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+                struct kube_watch_options o = { .path = s.path, .what = "pods" };
+
+                CHECK_INT(kube_watch_new(s.session, &o, &ops, &s, &more[i], NULL), 0);
+        }
+        RUN_UNTIL(s.event, s.n_added == 11);
+        run_for(s.event, 100 * USEC_PER_MSEC);
+        fake_control(api, "{\"op\":\"down\",\"seconds\":3}");
+        RUN_UNTIL(s.event, !kube_session_is_connected(s.session, NULL));
+        run_for(s.event, 2500 * USEC_PER_MSEC);
+        RUN_UNTIL(s.event, kube_session_is_connected(s.session, NULL));
+        since = now_monotonic();
+        add(&s, "b");
+        RUN_UNTIL(s.event, s.n_added == 22);
+        CHECK(now_monotonic() - since < USEC_PER_SEC);
+        for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+                kube_watch_free(more[i]);
+        finish(&s);
+}
+
 TEST(an_object_the_caller_cannot_decode_stays_unknown_until_it_can)
 {
         struct seen s;
