@@ -10,7 +10,7 @@
  *
  * The functions return 0, or HTTP_PARSE_MORE, or the status (400 to 505) to refuse with, after
  * which the connection must be closed since nobody knows where the next request starts.
- * Source: RFC 9112; spec/security.md INV-35, AP-03, AP-14.
+ * Source: RFC 9112.
  */
 #pragma once
 #include <stdbool.h>

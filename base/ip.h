@@ -33,8 +33,8 @@ const char *ip_format(const struct ip *ip, char buf[static IP_TEXT_MAX]);
 /* By family, then bytes. */
 int ip_compare(const struct ip *a, const struct ip *b);
 bool ip_equal(const struct ip *a, const struct ip *b);
-/* Unspecified, loopback, link-local, multicast, IPv4 in IPv6: nothing that a Service may lead to
- * (INV-46). */
+/* Unspecified, loopback, link-local, multicast, IPv4 in IPv6: nothing that a Service may lead to.
+ */
 bool ip_is_special(const struct ip *ip);
 bool ip_is_loopback(const struct ip *ip);
 bool ip_is_unspecified(const struct ip *ip);

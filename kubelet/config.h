@@ -5,7 +5,7 @@
  * named in .ignored when they are set to something, so that the log can say so; a field that
  * Kubernetes does not know either is an error that names its path.
  *
- * Source: spec/node.md 3; k8s.io/kubelet config/v1beta1 types.go; pkg/kubelet/apis/config (v1beta1
+ * Source: k8s.io/kubelet config/v1beta1 types.go; pkg/kubelet/apis/config (v1beta1
  * defaults.go, validation/validation.go).
  */
 #pragma once

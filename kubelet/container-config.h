@@ -81,7 +81,7 @@ int container_expand_sub_path(const struct container_input *in, const char *expr
 void container_output_done(struct container_output *o);
 
 /* cgroup of a pod in cgroupfs spelling, below the cgroup root: "kubepods/burstable/pod<uid>".
- * Owned. Source: pods.md 9.2. */
+ * Owned. */
 char *pod_cgroup_path(const struct pod *pod);
 /* Limits of the pod's own cgroup, and of the QoS level above it ("kubepods/burstable") for a set of
  * pods. Initialised by the callee. */

@@ -1,7 +1,6 @@
 /*
  * What a program finds in its environment and on its command line.
- * Source: pkg/kubelet/kubelet_pods.go (makeEnvironmentVariables), pkg/kubelet/envvars/envvars.go;
- * pods.md 7.1 to 7.4.
+ * Source: pkg/kubelet/kubelet_pods.go (makeEnvironmentVariables), pkg/kubelet/envvars/envvars.go.
  */
 #include <ctype.h>
 #include <errno.h>

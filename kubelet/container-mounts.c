@@ -1,7 +1,6 @@
 /*
  * What a container finds mounted: the kernel's file systems, our files, its volumes.
- * Source: pkg/kubelet/kubelet_pods.go (makeMounts), what containerd's CRI plugin mounts by default;
- * pods.md 8.12, security.md 3.4.
+ * Source: pkg/kubelet/kubelet_pods.go (makeMounts), what containerd's CRI plugin mounts by default.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /*
  * Who a container runs as and what it may do.
  * Source: pkg/kubelet/kuberuntime/security_context*.go, pkg/securitycontext/util.go, what
- * containerd's CRI plugin makes of them; pods.md 8, security.md 3.
+ * containerd's CRI plugin makes of them.
  */
 #include <errno.h>
 #include <linux/capability.h>

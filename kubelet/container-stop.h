@@ -1,6 +1,6 @@
 /*
  * One container on its way out: preStop, its turn, the stop signal, the grace period, SIGKILL.
- * Source: pkg/kubelet/kuberuntime/kuberuntime_container.go (killContainer); pods.md 6.3, 6.4.
+ * Source: pkg/kubelet/kuberuntime/kuberuntime_container.go (killContainer).
  */
 #pragma once
 #include "kubelet/context.h"

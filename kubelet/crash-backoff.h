@@ -1,7 +1,6 @@
 /*
  * CrashLoopBackOff of one container: the first restart at once, then 10 s doubling to the limit,
- * forgotten after it ran for 10 minutes. Pure. Source: client-go util/flowcontrol/backoff.go,
- * pods.md 4.6.
+ * forgotten after it ran for 10 minutes. Pure. Source: client-go util/flowcontrol/backoff.go.
  */
 #pragma once
 #include "base/usec.h"

@@ -1,5 +1,5 @@
 /*
- * The text of a pod's /etc/resolv.conf. Pure. Source: pkg/kubelet/network/dns/dns.go; pods.md 7.9.
+ * The text of a pod's /etc/resolv.conf. Pure. Source: pkg/kubelet/network/dns/dns.go.
  */
 #pragma once
 #include "kubelet/pod.h"

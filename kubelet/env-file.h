@@ -1,6 +1,6 @@
 /*
  * Environment files that an init container wrote (fileKeyRef): NAME='value', strictly. Pure.
- * Source: pkg/kubelet/util/env/env_util.go; pods.md 7.2.
+ * Source: pkg/kubelet/util/env/env_util.go.
  */
 #pragma once
 #include "base/err.h"

@@ -1,6 +1,6 @@
 /*
  * The text of a pod's /etc/hosts. Pure. Source: pkg/kubelet/kubelet_pods.go
- * (managedHostsFileContent, nodeHostsFileContent); pods.md 7.8.
+ * (managedHostsFileContent, nodeHostsFileContent).
  */
 #pragma once
 #include "kubelet/pod.h"

@@ -1,6 +1,6 @@
 /*
  * $(VAR) in commands, arguments, environment values and subPathExpr. Pure.
- * Source: third_party/forked/golang/expansion/expand.go; pods.md 7.1.
+ * Source: third_party/forked/golang/expansion/expand.go.
  */
 #pragma once
 

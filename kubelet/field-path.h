@@ -1,6 +1,6 @@
 /*
  * The downward API: a field or a resource of a pod as text, for environment variables and volumes.
- * Pure. Source: pkg/fieldpath/fieldpath.go, pkg/api/v1/resource/helpers.go; pods.md 7.2.
+ * Pure. Source: pkg/fieldpath/fieldpath.go, pkg/api/v1/resource/helpers.go.
  */
 #pragma once
 #include "kubelet/pod.h"

@@ -1,7 +1,6 @@
 /*
  * One attempt of a probe or a lifecycle hook: exec, httpGet, tcpSocket, sleep. Says how it went, in
- * the kubelet's words. Source: pkg/probe/{exec,http,tcp}, pkg/kubelet/lifecycle/handlers.go;
- * pods.md 5.2, 6.1.
+ * the kubelet's words. Source: pkg/probe/{exec,http,tcp}, pkg/kubelet/lifecycle/handlers.go.
  */
 #pragma once
 #include "base/http.h"

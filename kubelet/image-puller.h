@@ -1,6 +1,6 @@
 /*
  * Makes sure that a container's image is here: pull policy, credentials, back-off, events.
- * Source: pkg/kubelet/images/image_manager.go (EnsureImageExists); pods.md 4.7, 3.6.
+ * Source: pkg/kubelet/images/image_manager.go (EnsureImageExists).
  */
 #pragma once
 #include "kubelet/context.h"

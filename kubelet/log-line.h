@@ -5,7 +5,7 @@
  *      2006-01-02T15:04:05.000000000Z stdout F a whole line
  *      2006-01-02T15:04:05.000000000Z stderr P the beginning of a longer one
  *
- * Source: node.md 4.4, k8s.io/cri-client/pkg/logs.
+ * Source: k8s.io/cri-client/pkg/logs.
  */
 #pragma once
 #include "base/err.h"

@@ -1,6 +1,6 @@
 /*
  * Which instance of a container `kubectl logs` shows, by the pod's status; and why none. Pure.
- * Source: validateContainerLogStatus in pkg/kubelet/kubelet_pods.go; node.md 4.4.
+ * Source: validateContainerLogStatus in pkg/kubelet/kubelet_pods.go.
  */
 #pragma once
 #include <jansson.h>

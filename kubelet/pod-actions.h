@@ -1,7 +1,7 @@
 /*
  * wanted + observed -> what to start, kill or keep. Pure; the worker carries out the answer and
  * asks again whenever something changed. Source: pkg/kubelet/kuberuntime/kuberuntime_manager.go
- * (computePodActions), pods.md 4.
+ * (computePodActions).
  */
 #pragma once
 #include "kubelet/crash-backoff.h"
@@ -61,11 +61,11 @@ void pod_actions_done(struct pod_actions *a);
 int pod_actions_compute(const struct pod *pod, const struct pod_observed *seen,
                         const struct crash_backoff *backoffs, usec_t now, struct pod_actions *ret);
 /* Is there no sandbox to run in: none, not ready, of the wrong network, or without an address?
- * *ret: attempt number of the next one, or of this one. Source: PodSandboxChanged, pods.md 4.4. */
+ * *ret: attempt number of the next one, or of this one. Source: PodSandboxChanged. */
 bool pod_sandbox_is_needed(const struct pod *pod, const struct pod_observed *seen,
                            uint32_t *ret_attempt);
 /* Does an exited container restart? An OOM kill makes an init container fail whatever its code.
- * Source: ContainerShouldRestart, pods.md 3.2. */
+ * Source: ContainerShouldRestart. */
 bool container_should_restart(const struct pod *pod, const struct pod_container *c, int exit_code,
                               bool oom_killed);
 /* The first rule of @c for this exit code; NULL: none. */

@@ -207,7 +207,7 @@ int decode_volume(const json_t *value, void *member, _unused_ const void *arg, s
                 r = decode_source(value, volume_source_fields, &v->source, err);
         if (r < 0)
                 return r;
-        /* no source at all is an emptyDir (spec/pods.md 1.3) */
+        /* no source at all is an emptyDir */
         if (v->source.kind == POD_VOLUME_UNSUPPORTED && !v->source.unsupported)
                 v->source.kind = POD_VOLUME_EMPTY_DIR;
         if (v->source.kind == POD_VOLUME_EMPTY_DIR && !v->medium)

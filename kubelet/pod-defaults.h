@@ -1,6 +1,6 @@
 /*
  * Static pods: identity, defaults, validation, and the refusal of what only the API server can
- * give. Pure. Source: pkg/kubelet/config/common.go, pkg/apis/core/v1/defaults.go; pods.md 1.2, 1.3.
+ * give. Pure. Source: pkg/kubelet/config/common.go, pkg/apis/core/v1/defaults.go.
  */
 #pragma once
 #include "kubelet/pod.h"

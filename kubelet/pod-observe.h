@@ -41,7 +41,7 @@ struct observation {
 void observation_done(struct observation *o);
 int observe(struct observer *o, const struct context *ctx, const struct pod *pod,
             struct observation *ret);
-/* Message of an exited container by the rules of pods.md 7.6: file, or the log's end. Owned; NULL:
+/* Message of an exited container by the kubelet's rules: file, or the log's end. Owned; NULL:
  * none. */
 char *termination_message_read(const char *file, bool fall_back_to_log, const char *log_path,
                                int exit_code);

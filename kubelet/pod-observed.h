@@ -70,6 +70,6 @@ struct pod_observed {
         const char *host_ip4, *host_ip6; /* the node's addresses; "" when none */
 };
 
-/* Hash over name and image only (a change of either restarts the container). Source: HashContainer,
- * pods.md 4.5. */
+/* Hash over name and image only (a change of either restarts the container). Source: HashContainer.
+ */
 uint64_t container_definition_hash(const struct pod_container *c);

@@ -4,7 +4,7 @@
  *
  * Static pods are defaulted, validated and named here (kubelet/pod-defaults); a bad manifest is
  * logged by name and skipped. inotify tells changes at once, a scan every fileCheckFrequency
- * repairs what it missed. Source: pkg/kubelet/config; pods.md 1.
+ * repairs what it missed. Source: pkg/kubelet/config.
  */
 #pragma once
 #include "base/kube-watch.h"

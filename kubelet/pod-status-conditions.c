@@ -1,4 +1,4 @@
-/* Conditions. Source: pkg/kubelet/status/generate.go; pods.md 3.4. */
+/* Conditions. Source: pkg/kubelet/status/generate.go. */
 #include <errno.h>
 #include <string.h>
 

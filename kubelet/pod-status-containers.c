@@ -1,6 +1,6 @@
 /*
  * Container statuses. Source: pkg/kubelet/kubelet_pods.go (convertToAPIContainerStatuses),
- * pkg/kubelet/prober/prober_manager.go (UpdatePodStatus); pods.md 3.5 to 3.7.
+ * pkg/kubelet/prober/prober_manager.go (UpdatePodStatus).
  *
  * What the runtime knows wins; what it has forgotten is carried over from the status before, so
  * that no end of a container is lost; what is about to be started again shows why it is not yet.

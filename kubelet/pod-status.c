@@ -151,7 +151,7 @@ static bool any_regular_here(const struct pod_status_input *in)
         return false;
 }
 
-/* Source: getPhase; the rows of pods.md 3.1 in their order. */
+/* Source: getPhase; its tests in their order. */
 static enum pod_phase phase_of(const struct pod_status_input *in, const struct status_lists *lists)
 {
         struct tally t = { 0 };
@@ -236,7 +236,7 @@ static bool was_initialized(const struct pod *pod, const struct status_lists *li
         return s && status_exit_code(s) == 0;
 }
 
-/* Source: TerminatePod; pods.md 2.6 step 7. */
+/* Source: TerminatePod. */
 static int end_everything(const struct pod *pod, struct status_lists *lists)
 {
         size_t i, n = json_array_size(lists->init), begun = n > 0 ? 1 : 0;

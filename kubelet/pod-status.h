@@ -1,7 +1,6 @@
 /*
  * wanted + observed -> the pod's status as the API shows it: phase, conditions, container statuses.
- * Pure. Source: pkg/kubelet/kubelet_pods.go (generateAPIPodStatus), pkg/kubelet/status/generate.go,
- * pods.md 3.
+ * Pure. Source: pkg/kubelet/kubelet_pods.go (generateAPIPodStatus), pkg/kubelet/status/generate.go.
  */
 #pragma once
 #include "kubelet/pod-actions.h"
@@ -18,7 +17,7 @@ struct pod_status_input {
         bool is_terminal;   /* the worker: nothing runs and nothing will run again ("podIsTerminal")
                              */
         bool is_terminated; /* and it is cleaned up: what never ended becomes ContainerStatusUnknown
-                               (pods.md 2.6 step 7) */
+                             */
         bool is_terminating;     /* deletion or kill under way */
         bool new_sandbox_needed; /* PodReadyToStartContainers is False */
         /* eviction, deadline, preemption: forced phase Failed with these; NULL: none */

@@ -2,7 +2,7 @@
  * struct pod: a v1.Pod as this node acts upon it, decoded once at the edge and never changed after.
  * A change in the API is a new struct pod; whoever keeps one holds a reference.
  *
- * Defaults of the API (spec/pods.md 1.3) are filled in while decoding, so that nobody downstream
+ * Defaults of the API are filled in while decoding, so that nobody downstream
  * asks "set?" for what always has a value. The object itself is kept as compact JSON text for
  * mirror pods and for /pods; its managedFields are dropped.
  *

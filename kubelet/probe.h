@@ -1,6 +1,6 @@
 /*
  * What the results of a probe add up to: so many equal ones in a row flip it. Pure; pod-probes.c
- * attempts. Source: pkg/kubelet/prober/worker.go (doProbe), pods.md 5.1.
+ * attempts. Source: pkg/kubelet/prober/worker.go (doProbe).
  */
 #pragma once
 #include <stdbool.h>

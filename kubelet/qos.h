@@ -1,7 +1,7 @@
 /*
  * QoS classes, sums of requests and limits, and what they mean in cgroups: the kubelet's formulas.
  * Pure. Source: pkg/apis/core/v1/helper/qos, component-helpers/resource/helpers.go,
- * pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/policy.go; pods.md 9.
+ * pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/policy.go.
  */
 #pragma once
 #include "kubelet/pod.h"

@@ -3,7 +3,7 @@
  * go with them, and of the sentences that belong to them. Pure.
  *
  * base/ and runtime/ know an enum of their own (base/err.h); here it becomes Kubernetes' words.
- * Source: pods.md 3.6, 3.7; pkg/kubelet/container/sync_result.go, pkg/kubelet/events/event.go.
+ * Source: pkg/kubelet/container/sync_result.go, pkg/kubelet/events/event.go.
  */
 #pragma once
 #include "base/err.h"

@@ -1,7 +1,7 @@
 /*
  * TokenReview and SubjectAccessReview: the documents asked with and what their answers say. Pure.
  * Whatever is not a clear yes is a no or an error, and an error denies.
- * Source: authentication.k8s.io/v1, authorization.k8s.io/v1; node.md 4.2.
+ * Source: authentication.k8s.io/v1, authorization.k8s.io/v1.
  */
 #pragma once
 #include <jansson.h>

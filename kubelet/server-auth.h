@@ -2,7 +2,7 @@
  * Who may do what on :10250: a client certificate or a bearer token says who (TokenReview), a
  * SubjectAccessReview says whether. Answers are cached; the same question under way is asked once.
  * Every error denies.
- * Source: node.md 4.2; security.md 3.8.
+ *
  */
 #pragma once
 #include "base/http-server.h"

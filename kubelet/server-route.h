@@ -1,6 +1,6 @@
 /*
  * What a request to :10250 asks for: which handler, and what somebody must be allowed to do for it.
- * Pure. Source: node.md 4.2 and 4.3; security.md INV-35, INV-36.
+ * Pure.
  */
 #pragma once
 #include "base/cleanup.h"

@@ -4,7 +4,7 @@
  *
  * Every request to :10250, also for a path that does not exist, is authenticated and authorized
  * before anything else is said about it (server-auth).
- * Source: pkg/kubelet/server/server.go; node.md 4.
+ * Source: pkg/kubelet/server/server.go.
  */
 #pragma once
 #include "base/kube-client.h"

@@ -1,6 +1,6 @@
 /*
  * The Services that pods see in their environment: watched, and kept as little as that needs.
- * Source: pkg/kubelet/envvars; pods.md 7.3.
+ * Source: pkg/kubelet/envvars.
  */
 #pragma once
 #include "base/kube-watch.h"

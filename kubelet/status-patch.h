@@ -1,5 +1,5 @@
 /*
- * The strategic merge patch that turns one pod status into another. Pure. Source: node.md 8.4,
+ * The strategic merge patch that turns one pod status into another. Pure. Source:
  * pkg/util/pod/pod.go.
  */
 #pragma once

@@ -5,7 +5,7 @@
  * Each status is sent as a strategic merge patch against what the server has, with the pod's uid as
  * precondition. A server that is away is tried again with jittered back-off; nothing is lost as
  * long as skiffd lives, and a restarted one computes it anew. Source:
- * pkg/kubelet/status/status_manager.go; pods.md 2.7.
+ * pkg/kubelet/status/status_manager.go.
  */
 #pragma once
 #include "base/kube-client.h"

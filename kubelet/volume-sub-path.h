@@ -1,6 +1,6 @@
 /*
  * subPath mounts, safe against a tenant who changes the volume meanwhile, and the way back from
- * them. Source: pkg/volume/util/subpath/subpath_linux.go; INV-31: the verified handle is what gets
+ * them. Source: pkg/volume/util/subpath/subpath_linux.go: the verified handle is what gets
  * mounted.
  */
 #pragma once

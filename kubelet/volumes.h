@@ -5,7 +5,7 @@
  * What skiffd itself writes (ConfigMap, Secret, downward API, projected) lives on one tmpfs of
  * ours, with a link where the kubelet would have the folder; containers see it read-only. Volumes
  * that no container mounts are left alone. A pod's volumes are independent of each other and of
- * everything else on the way to its start. Source: pkg/kubelet/volumemanager; volumes.md.
+ * everything else on the way to its start. Source: pkg/kubelet/volumemanager.
  */
 #pragma once
 #include "kubelet/object-cache.h"

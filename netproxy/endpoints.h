@@ -40,7 +40,7 @@ struct endpoint_slice {
  * endpoint_slice_decode() - takes a discovery.k8s.io/v1 EndpointSlice apart
  * @node: this node's name
  * @ret:  set on success; NULL for one that is of no use (FQDN, no Service, headless)
- * Endpoints that may not be programmed (INV-46) are left out; @err says so although 0 is returned.
+ * Endpoints that may not be programmed are left out; @err says so although 0 is returned.
  * Return: 0; -EINVAL with the path in @err; -ENOMEM.
  * Source: kubernetes pkg/proxy/endpointslicecache.go.
  */

@@ -306,7 +306,7 @@ static int compare_ips(const void *a, const void *b)
         return ip_compare(a, b);
 }
 
-/* Else a Service could take over the node's own ports, its agent's among them (INV-46). */
+/* Else a Service could take over the node's own ports, its agent's among them. */
 static bool is_node_address(const struct ruleset_context *ctx, const struct ip *ip)
 {
         return ctx->n_node_addresses > 0 &&

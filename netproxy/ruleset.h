@@ -163,8 +163,8 @@ enum { RULESET_LEFT_OUT = 1 };
 /**
  * ruleset_service() - everything that @s needs in one family
  * @slices: of this Service
- * Return: 0; RULESET_LEFT_OUT when an external IP is a node's own address and was left out
- *         (INV-46); else what the sink returned, or -ENOMEM.
+ * Return: 0; RULESET_LEFT_OUT when an external IP is a node's own address and was left out; else
+ * what the sink returned, or -ENOMEM.
  */
 int ruleset_service(const struct ruleset_context *ctx, const struct service *s,
                     const struct endpoint_slice *const *slices, size_t n_slices,

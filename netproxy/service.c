@@ -194,7 +194,7 @@ struct service *service_unref(struct service *s)
         return NULL;
 }
 
-/* A Service may not take over loopback, link-local or multicast addresses of the node (INV-46). */
+/* A Service may not take over loopback, link-local or multicast addresses of the node. */
 static bool is_usable(const char *field, const struct ip *ip, struct err *err)
 {
         char text[IP_TEXT_MAX];

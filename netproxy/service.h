@@ -37,7 +37,7 @@ struct service { /* counted: whoever wrote it into tables may outlive who decode
 /**
  * service_decode() - takes a v1.Service apart
  * @ret: set on success; NULL for one that is not proxied (headless, ExternalName, another's)
- * Addresses that may lead nowhere (INV-46) are left out; @err says so although 0 is returned.
+ * Addresses that may lead nowhere are left out; @err says so although 0 is returned.
  * Return: 0; -EINVAL with the path in @err; -ENOMEM.
  * Source: kubernetes pkg/proxy/serviceport.go.
  */

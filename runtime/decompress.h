@@ -7,7 +7,7 @@
 
 #include "runtime/manifest.h"
 
-enum { ZSTD_WINDOW_LOG_MAX = 27 }; /* 128 MiB: spec/security.md 3.6 */
+enum { ZSTD_WINDOW_LOG_MAX = 27 }; /* 128 MiB */
 
 struct decompress; /* opaque */
 

@@ -32,7 +32,7 @@ int image_normalize(const char *reference, char **ret, struct err *err);
 /* "docker.io/library/busybox"; owned; NULL without memory. */
 char *image_ref_name(const struct image_ref *ref);
 
-/* "sha256:" and 64, or "sha512:" and 128, lower-case hex digits, and nothing else (INV-24). */
+/* "sha256:" and 64, or "sha512:" and 128, lower-case hex digits, and nothing else. */
 bool digest_is_valid(const char *text);
 /* The same for a text that is not terminated. */
 bool digest_is_valid_n(const char *text, size_t n);

@@ -267,7 +267,7 @@ static int add_memberships(const struct image_store *s, const char *image_id, co
                      : 0;
 }
 
-/* All digits is a number, however large: it is never looked up as a name (INV-12). */
+/* All digits is a number, however large: it is never looked up as a name. */
 static bool is_number(const char *text)
 {
         return *text && strspn(text, "0123456789") == strlen(text);

@@ -1,6 +1,6 @@
 /*
- * Users and groups of an image: passwd and group read line by line out of its layers, never by NSS
- * (INV-12). The parsing is pure.
+ * Users and groups of an image: passwd and group read line by line out of its layers, never by NSS.
+ * The parsing is pure.
  */
 #pragma once
 #include <stdio.h>

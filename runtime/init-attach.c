@@ -17,7 +17,7 @@
 #include "runtime/init.h"
 #include "runtime/shim-sys.h"
 
-/* What may cover a file of /proc: what LXCFS and the like show to system containers (INV-06). */
+/* What may cover a file of /proc: what LXCFS and the like show to system containers. */
 static const char *const proc_files[] = {
         "/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/slabinfo",
         "/proc/stat",    "/proc/swaps",     "/proc/uptime",  "/proc/net/dev",

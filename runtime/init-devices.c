@@ -188,7 +188,7 @@ int init_attach_devices(struct init *i)
 
 /*
  * The pty comes from the container's own devpts and its other end from the master, never from a
- * name (INV-19). @pts may be the tenant's to change by now: only a master of a devpts will do.
+ * name. @pts may be the tenant's to change by now: only a master of a devpts will do.
  */
 int init_open_terminal(struct init *i, int pts)
 {

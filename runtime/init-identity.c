@@ -26,7 +26,7 @@
 
 #define CAP_BIT(cap) (UINT64_C(1) << (cap))
 
-/* A file of our own procfs, and of no other mount (INV-05). */
+/* A file of our own procfs, and of no other mount. */
 static int open_own_proc(const struct init *i, const char *path, int flags)
 {
         struct open_how how = {
@@ -115,7 +115,7 @@ static int join_keyring(struct init *i)
         return 0;
 }
 
-/* The label for the coming execve, written and read back (INV-17). */
+/* The label for the coming execve, written and read back. */
 static int set_apparmor(struct init *i)
 {
         const char *profile = i->plan->apparmor, *path = "self/attr/apparmor/exec";

@@ -1,7 +1,7 @@
 /*
  * Masked and read-only paths, after pivot_root. A masked file is covered by the host's null device,
  * a masked directory by one empty read-only tmpfs that all masks of the container share; both were
- * opened, and the device verified, on the host (INV-07). Only "it does not exist" is forgiven.
+ * opened, and the device verified, on the host. Only "it does not exist" is forgiven.
  */
 #include <fcntl.h>
 #include <sys/stat.h>

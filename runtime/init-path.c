@@ -1,6 +1,6 @@
 /*
  * Paths of a container's: resolved from a handle on its root, never leaving it, whatever links a
- * tenant put there or moves about meanwhile (security.md INV-01, INV-02, INV-04).
+ * tenant put there or moves about meanwhile.
  */
 #include <fcntl.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /*
- * The child's way from clone to execve, in the order of security.md part 2.
+ * The child's way from clone to execve.
  *
  * A container: born in its cgroup, in the host's mount namespace, in the sandbox's network, IPC and
  * UTS namespaces, which are the shim's own. Sources are opened there; the rest happens in a copy of
@@ -362,7 +362,7 @@ static int start_session(struct init *i)
         return i->q->terminal && ioctl(0, TIOCSCTTY, 0) < 0 ? -errno : 0;
 }
 
-/* From here on nothing but the three streams and the channel exists (INV-09). */
+/* From here on nothing but the three streams and the channel exists. */
 static int close_all(struct init *i)
 {
         init_at(i, STEP_BIRTH, LAUNCH_NO_RECORD);

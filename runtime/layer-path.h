@@ -1,6 +1,6 @@
 /*
  * Paths below the root of a layer that is being unpacked: names out of archives made harmless, and
- * parents opened or made, without ever leaving the root (INV-01, INV-27).
+ * parents opened or made, without ever leaving the root.
  */
 #pragma once
 #include "runtime/tar.h"

@@ -3,7 +3,7 @@
  * opaque directory carries trusted.overlay.opaque.
  *
  * Runs in the unpacker; nothing else writes to the tree. Every path is resolved below the root
- * (openat2), the last component is never followed, metadata is set on what was just made (INV-27).
+ * (openat2), the last component is never followed, metadata is set on what was just made.
  *
  * What a layer means, where archives leave room:
  *  - Whiteouts and opaque marks hide what lower layers have, and nothing of this layer, wherever in

@@ -2,13 +2,13 @@
  * Image manifests, indexes and configs: decoded with every check that must hold before a digest or
  * a size in them is used. Pure.
  *
- * One document has one meaning (INV-25): the HTTP content type, the document's own mediaType and
+ * One document has one meaning: the HTTP content type, the document's own mediaType and
  * the descriptor that led to it must agree; fields of another kind, duplicate keys and keys that
  * differ from ours in case only are refused, and so are schema 1, foreign and encrypted layers.
- * Of a config only the named fields are read; labels and annotations are never looked at (INV-30).
+ * Of a config only the named fields are read; labels and annotations are never looked at.
  *
  * Source: OCI image-spec 1.1 (manifest.md, image-index.md, config.md), Docker image manifest V2
- * schema 2; limits: spec/security.md 3.6.
+ * schema 2.
  */
 #pragma once
 #include <jansson.h>

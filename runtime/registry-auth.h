@@ -1,7 +1,7 @@
 /*
  * Who may get a credential: challenges of registries taken apart, token servers judged, token
  * answers decoded. Pure. A credential is bound to the scheme, host and port that it was configured
- * for (INV-26); the rule for token servers is spec/security.md 3.7.
+ * for, and not for others.
  *
  * Source: RFC 9110 11.6.1 (WWW-Authenticate); distribution/distribution docs/spec/auth (token.md,
  * oauth.md).

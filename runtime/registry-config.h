@@ -3,7 +3,7 @@
  * what follows from it: at which endpoints, in which order, an image is asked for. Pure.
  *
  * Beyond k3s: `token_realms` of a host in configs names the token servers ("host" or "host:port")
- * that may see its credentials, where spec/security.md 3.7 would not let them. Patterns of
+ * that may see its credentials, where the rule of registry-auth.h would not let them. Patterns of
  * rewrites are POSIX extended ones ("^rancher/(.*)"), replacements know $1 and ${1}.
  *
  * Source: docs.k3s.io "Private Registry Configuration"; containerd hosts.toml for the order.

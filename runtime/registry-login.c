@@ -1,7 +1,7 @@
 /*
  * Credentials and tokens. A request is first sent without any; what the registry answers decides.
  * Credentials are tried in order; when there are some, nothing is tried without one, but for token
- * servers that must not see them (INV-26).
+ * servers that must not see them.
  */
 #include <errno.h>
 #include <string.h>

@@ -28,7 +28,7 @@ int registry_url_parse(const char *text, const struct registry_url *base, struct
 void registry_url_done(struct registry_url *u);
 #define _cleanup_registry_url_ _cleanup_(registry_url_done)
 
-/* Same scheme, host and port: where a credential may go (INV-26). */
+/* Same scheme, host and port: where a credential may go. */
 bool registry_url_same_origin(const struct registry_url *a, const struct registry_url *b);
 /* "host", or "host:port" when the port is not the scheme's own; owned. */
 char *registry_url_authority(const struct registry_url *u);

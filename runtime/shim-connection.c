@@ -174,7 +174,7 @@ int connection_add(int fd, bool wants_events)
 
 /*
  * The socket stands in a directory that only root can enter, but a container may have it mounted:
- * the peer must be root of the host's own PID namespace, too (INV-40).
+ * the peer must be root of the host's own PID namespace, too.
  */
 static bool is_trusted(int fd)
 {

@@ -46,7 +46,7 @@ static int open_procfs(void)
         return r < 0 ? r : sys_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
 
-/* Below our own procfs, and nowhere else (INV-05). */
+/* Below our own procfs, and nowhere else. */
 static int open_proc_file(int proc, const char *folder, const char *name, int flags)
 {
         struct open_how how = {
@@ -101,7 +101,7 @@ static int open_null(void)
 /* ---- network ---- */
 
 /*
- * The host's end refuses what a sandbox must not be able to do to the host (INV-45): routers
+ * The host's end refuses what a sandbox must not be able to do to the host: routers
  * advertised, addresses that are not its own. Written from within the host's namespace, which is
  * what /proc/sys/net shows.
  */

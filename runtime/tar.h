@@ -7,7 +7,7 @@
  * meaningful keys in a global pax header, data behind a directory or device. A hard link never
  * carries data, whatever its size field says: there GNU tar, Go and Python agree.
  *
- * Source: POSIX.1-2017 pax, GNU tar manual "Basic Tar Format"; limits: spec/security.md 3.6.
+ * Source: POSIX.1-2017 pax, GNU tar manual "Basic Tar Format".
  */
 #pragma once
 #include <stdint.h>

@@ -10,7 +10,7 @@
 #include "runtime/shim-protocol.h"
 
 enum { RIG_TIMEOUT_MSEC = 10000 };
-#define CAPS_DEFAULT UINT64_C(0xa80425fb) /* the fourteen of security.md 3.1 */
+#define CAPS_DEFAULT UINT64_C(0xa80425fb) /* the default fourteen */
 
 extern char rig_dir[64]; /* the tmpfs: layers/, containers/, log/, sandbox.sock */
 

@@ -1,6 +1,6 @@
 /*
  * Layers into trees on a real file system, hostile ones included: every test ends by looking at a
- * canary tree outside, which nothing may touch. Rows UN-01 to UN-08 of spec/security.md.
+ * canary tree outside, which nothing may touch.
  */
 #include "runtime/layer.h"
 

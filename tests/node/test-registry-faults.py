@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pulls from a registry that misbehaves: rows RG-01 to RG-13 of spec/security.md as far as a fake
+"""Pulls from a registry that misbehaves, as far as a fake
 can play them. Arguments: the program image-tool, the folder that skiff-image is in."""
 import gzip
 import json
