@@ -216,6 +216,16 @@ static int open_root(struct cgroup_tree *t, const char *root, struct err *err)
         return t->root_fd < 0 ? t->root_fd : 0;
 }
 
+/* A group that hands controllers down may hold no process itself: this one must not. */
+static int make_shims_group(struct cgroup_tree *t, struct err *err)
+{
+        if (mkdirat(t->root_fd, SHIMS_GROUP, 0755) < 0 && errno != EEXIST)
+                return err_sys(err, -errno, "make cgroup '%s'", SHIMS_GROUP);
+        t->shims_fd = openat(t->root_fd, SHIMS_GROUP,
+                             O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return t->shims_fd < 0 ? err_sys(err, -errno, "open cgroup '%s'", SHIMS_GROUP) : 0;
+}
+
 int cgroup_tree_new(sd_event *event, enum cgroup_driver driver, const char *root,
                     const char *instance, struct cgroup_tree **ret, struct err *err)
 {
@@ -243,9 +253,9 @@ int cgroup_tree_new(sd_event *event, enum cgroup_driver driver, const char *root
         if (r < 0)
                 return r;
         note_controllers(t);
-        t->shims_fd = make_path(t, t->root_fd, SHIMS_GROUP, err);
-        if (t->shims_fd < 0)
-                return t->shims_fd;
+        r = make_shims_group(t, err);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(t);
         return 0;
 }
