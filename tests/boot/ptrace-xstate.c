@@ -3,7 +3,8 @@
  *
  * UML 6.1 keeps 2.7 kB of extended state (XSAVE area) per process and hands that back by
  * PTRACE_SETREGSET; with AMX the kernel's area is 11 kB, and a shorter one is refused with EFAULT:
- * the guest dies at its first process. The short state is laid over the start of the whole one here.
+ * the guest dies at its first process. The short state is laid over the start of the whole one
+ * here.
  */
 #include <elf.h>
 #include <stdarg.h>
