@@ -41,13 +41,13 @@ TEST(a_captured_exec_brings_both_outputs_and_its_exit_code)
 {
         const char *id = start(&sleeper);
 
-        rig_exec(id, rig_sh("echo out; echo err >&2; exit 3"), 5000, 1000, &e);
+        rig_exec(id, rig_sh("echo out; echo err >&2; exit 3"), 25000, 1000, &e);
         CHECK_STR(e.text, "");
         CHECK_INT(e.exit_code, 3);
         CHECK_STR(e.output, "out\nerr\n");
         CHECK_INT(e.len, 8);
         CHECK(!e.timed_out);
-        rig_exec(id, rig_sh("kill -9 $$"), 5000, 1000, &e);
+        rig_exec(id, rig_sh("kill -9 $$"), 25000, 1000, &e);
         CHECK_INT(e.exit_code, 137);
         CHECK_INT(e.len, 0);
         rig_down();
@@ -57,10 +57,10 @@ TEST(output_beyond_the_cap_is_read_and_dropped)
 {
         const char *id = start(&sleeper);
 
-        rig_exec(id, rig_sh("head -c 10000000 /dev/zero | tr '\\0' x"), 9000, 1000, &e);
+        rig_exec(id, rig_sh("head -c 10000000 /dev/zero | tr '\\0' x"), 25000, 1000, &e);
         CHECK_INT(e.exit_code, 0);
         CHECK_INT(e.len, 1000);
-        rig_exec(id, rig_sh("echo nothing is kept"), 9000, 0, &e);
+        rig_exec(id, rig_sh("echo nothing is kept"), 25000, 0, &e);
         CHECK_INT(e.len, 0);
         rig_down();
 }
@@ -70,13 +70,16 @@ TEST(an_exec_beyond_its_time_is_killed_and_says_so)
         const char *id = start(&sleeper);
         long long begin = now_msec();
 
-        rig_exec(id, rig_sh("echo begun; sleep 100 & sleep 100"), 1000, 1000, &e);
+        rig_exec(id, rig_sh("echo begun; sleep 100 & sleep 100"), 3000, 1000, &e);
         CHECK(e.timed_out);
         CHECK_INT(e.exit_code, 137);
         CHECK_STR(e.output, "begun\n");
-        CHECK(now_msec() - begin >= 990 && now_msec() - begin < 4000);
-        rig_exec(id, rig_sh("ps | grep -c 'sleep 100$'"), 5000, 100, &e);
-        CHECK_STR(e.output, "0\n"); /* its children, too */
+        CHECK(now_msec() - begin >= 2990 && now_msec() - begin < 60000);
+        rig_exec(id,
+                 rig_sh("for i in $(seq 200); do ps | grep -q 'sleep 100$' || exit 0; "
+                        "usleep 50000; done; exit 1"),
+                 25000, 100, &e);
+        CHECK_INT(e.exit_code, 0); /* its children are gone, too */
         rig_down();
 }
 
@@ -84,11 +87,11 @@ TEST(a_command_that_is_not_in_the_container_is_named)
 {
         const char *id = start(&sleeper), *nope[] = { "nope", NULL }, *bin[] = { "/bin", NULL };
 
-        rig_exec(id, nope, 5000, 1000, &e);
+        rig_exec(id, nope, 25000, 1000, &e);
         CHECK_INT(e.r, -ENOENT);
         CHECK_INT(e.kind, ERR_COMMAND_NOT_FOUND);
         CHECK_STR(e.text, "exec 'nope': executable file not found in $PATH");
-        rig_exec(id, bin, 5000, 1000, &e);
+        rig_exec(id, bin, 25000, 1000, &e);
         CHECK_INT(e.kind, ERR_COMMAND_NOT_EXECUTABLE);
         rig_down();
 }
@@ -109,7 +112,7 @@ TEST(an_exec_is_confined_as_its_container_is)
         c.flags = PLAN_NO_NEW_PRIVILEGES | PLAN_HAS_OOM_SCORE;
         c.oom_score_adj = 321;
         id = start(&c);
-        rig_exec(id, status, 5000, 8000, &e);
+        rig_exec(id, status, 25000, 8000, &e);
         CHECK_CONTAINS(e.output, "Uid:\t1000\t1000\t1000\t1000\n");
         CHECK_CONTAINS(e.output, "Groups:\t7 8 1001 \n");
         CHECK_CONTAINS(e.output, "CapPrm:\t0000000000000000\n");
@@ -221,11 +224,13 @@ TEST(captured_execs_die_with_their_connection_and_streamed_ones_live)
                   0);
         CHECK_INT(rig_begin_exec(id, rig_sh("sleep 222"), SHIM_EXEC_STDOUT, 0, 0, &request, &m), 0);
         rig_disconnect();
-        usleep(100000);
         rig_reconnect();
         CHECK_INT(rig_request(SHIM_HELLO, NULL, 0, NULL, 0, &m), 0);
-        rig_exec(id, rig_sh("ps | grep -c 'sleep 11[1]'; ps | grep -c 'sleep 22[2]'"), 5000, 100,
-                 &e);
+        rig_exec(
+                id,
+                rig_sh("for i in $(seq 200); do ps | grep -q 'sleep 11[1]' || break; usleep 50000; "
+                       "done; ps | grep -c 'sleep 11[1]'; ps | grep -c 'sleep 22[2]'"),
+                25000, 100, &e);
         CHECK_STR(e.output, "0\n1\n");
         rig_down();
 }
@@ -250,11 +255,10 @@ TEST(execs_end_with_their_container)
 TEST(a_child_that_keeps_the_output_open_does_not_keep_the_result)
 {
         const char *id = start(&sleeper);
-        long long begin = now_msec();
 
-        rig_exec(id, rig_sh("setsid sleep 50 & echo back"), 8000, 100, &e);
+        rig_exec(id, rig_sh("setsid sleep 500 & echo back"), 20000, 100, &e);
         CHECK_STR(e.output, "back\n");
-        CHECK(now_msec() - begin < 2000);
+        CHECK(!e.timed_out);
         rig_down();
 }
 
@@ -291,7 +295,7 @@ TEST(nobody_in_the_container_can_look_into_an_exec_before_its_execve)
         char text[65536];
 
         for (int n = 0; n < 150; n++) {
-                rig_exec(id, quick, 9000, 0, &e);
+                rig_exec(id, quick, 25000, 0, &e);
                 CHECK_INT(e.exit_code, 0);
         }
         CHECK_INT(rig_request(SHIM_KILL, id, SIGKILL, NULL, 0, NULL), 0);

@@ -131,7 +131,7 @@ TEST(a_filter_that_kills_on_our_own_calls_does_not_keep_a_container_from_startin
         rig_up(&plain);
         CHECK_INT(rig_create(id, &c, &m), 0);
         CHECK_INT(rig_request(SHIM_START, id, 0, NULL, 0, &m), 0);
-        rig_exec(id, status, 5000, 20000, &e);
+        rig_exec(id, status, 25000, 20000, &e);
         CHECK_STR(e.text, "");
         CHECK_INT(e.exit_code, 0);
         /* held for the filter without no_new_privs, and gone with execve */

@@ -274,7 +274,8 @@ TEST(a_new_connection_finds_every_container_and_what_it_has_missed)
         runs = create_and_start(&sleeper);
         exits = create_and_start(&(struct rig_container){ .argv = rig_sh("sleep 0.2; exit 5") });
         rig_disconnect(); /* as kill -9 of skiffd would */
-        usleep(500000);
+        for (int n = 0; n < 2000 && access(rig_path("containers/%s/exit", exits), F_OK) < 0; n++)
+                usleep(10000);
         rig_reconnect();
         CHECK_INT(rig_request(SHIM_HELLO, NULL, 0, NULL, 0, &m), 0);
         CHECK_INT(m.m.value, rig_shim);
@@ -501,7 +502,7 @@ TEST(a_log_is_opened_anew_on_request_and_never_through_a_link)
         CHECK(rig_request(SHIM_REOPEN, id, 0, NULL, 0, &m) < 0);
         CHECK_INT(unlink(rig_log_path(id)), 0);
         CHECK_INT(rig_request(SHIM_REOPEN, id, 0, NULL, 0, &m), 0);
-        rig_exec(id, touch, 5000, 100, &e);
+        rig_exec(id, touch, 25000, 100, &e);
         CHECK_INT(e.r, 0);
         rig_wait(SHIM_EV_EXITED, id, 0, &m);
         CHECK(rig_read(rig_log_path(id), text, sizeof text) > 0);
