@@ -9,7 +9,7 @@
 #include "runtime/launch-plan.h"
 #include "runtime/shim-protocol.h"
 
-enum { RIG_TIMEOUT_MSEC = 10000 };
+enum { RIG_TIMEOUT_MSEC = 30000 };
 #define CAPS_DEFAULT UINT64_C(0xa80425fb) /* the default fourteen */
 
 extern char rig_dir[64]; /* the tmpfs: layers/, containers/, log/, sandbox.sock */
