@@ -71,12 +71,12 @@ bool ruleset_target_parse(const char *name, struct ruleset_target *ret)
 {
         char again[TARGET_NAME_MAX];
 
-        for (uint8_t kind = TARGET_IP; kind <= TARGET_NODE_PORT; kind++) {
+        for (unsigned kind = TARGET_IP; kind <= TARGET_NODE_PORT; kind++) {
                 const char *rest = startswith(name, kind_names[kind]);
 
                 if (!rest || *rest++ != '-')
                         continue;
-                for (uint8_t variant = TARGET_PLAIN; variant < _TARGET_VARIANT_MAX; variant++) {
+                for (unsigned variant = TARGET_PLAIN; variant < _TARGET_VARIANT_MAX; variant++) {
                         struct ruleset_target t = { .kind = kind, .variant = variant };
                         const char *counts = startswith(rest, variant_names[variant]);
 
