@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "runtime/cgroup-devices.h"
+#include "runtime/cgroup-systemd.h"
 
 #define SHIMS_GROUP       "skiff-shims"
 #define REMOVE_FIRST_USEC (5 * USEC_PER_MSEC)
@@ -43,7 +44,8 @@ enum { N_CONTROLLERS = ARRAY_SIZE(controllers) };
 
 struct cgroup_tree {
         sd_event *event; /* own reference */
-        enum cgroup_driver driver;
+        bool is_systemd;
+        char *prefix; /* owned; of slices: what the root is below the mount, or "" */
         int root_fd, shims_fd;
         bool is_hybrid;
         bool usable[N_CONTROLLERS];
@@ -133,16 +135,27 @@ static bool is_path(const char *path)
         }
 }
 
-/* Where @path lies below root_fd; owned. */
-static int translate(_unused_ const struct cgroup_tree *t, const char *path, char **ret,
-                     struct err *err)
+/* The kubelet's spelling from the mount on; owned. */
+static int spell(const struct cgroup_tree *t, const char *path, char **ret, struct err *err)
 {
         while (*path == '/')
                 path++;
         if (!is_path(path))
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
                                     "cgroup '%s': expected a relative path without '..'", path);
-        *ret = strdup(path);
+        *ret = *t->prefix ? text_printf("%s/%s", t->prefix, path) : strdup(path);
+        return *ret ? 0 : err_sys(err, -ENOMEM, "name cgroup '%s'", path);
+}
+
+/* Where @path lies below root_fd; owned. */
+static int translate(const struct cgroup_tree *t, const char *path, char **ret, struct err *err)
+{
+        _cleanup_free_ char *spelt = NULL;
+        int r = spell(t, path, &spelt, err);
+
+        if (r < 0)
+                return r;
+        *ret = t->is_systemd ? cgroup_systemd_slice_path(spelt) : TAKE_PTR(spelt);
         return *ret ? 0 : err_sys(err, -ENOMEM, "name cgroup '%s'", path);
 }
 
@@ -154,7 +167,8 @@ static int translate_container(const struct cgroup_tree *t, const char *parent, 
 
         if (r < 0)
                 return r;
-        *ret = text_printf("%s/%s", dir, id);
+        *ret = t->is_systemd ? text_printf("%s/skiff-%s.scope", dir, id)
+                             : text_printf("%s/%s", dir, id);
         return *ret ? 0 : err_sys(err, -ENOMEM, "name cgroup of container");
 }
 
@@ -212,7 +226,11 @@ static int open_root(struct cgroup_tree *t, const char *root, struct err *err)
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
                                     "cgroup root '%s': expected a path without '..'", root);
         delegate(t, mount_fd);
-        t->root_fd = *path ? make_path(t, mount_fd, path, err) : TAKE_FD(mount_fd);
+        t->prefix = strdup(t->is_systemd ? path : "");
+        if (!t->prefix)
+                return err_sys(err, -ENOMEM, "open cgroups");
+        t->root_fd = *path && !t->is_systemd ? make_path(t, mount_fd, path, err)
+                                             : TAKE_FD(mount_fd);
         return t->root_fd < 0 ? t->root_fd : 0;
 }
 
@@ -227,7 +245,7 @@ static int make_shims_group(struct cgroup_tree *t, struct err *err)
 }
 
 int cgroup_tree_new(sd_event *event, enum cgroup_driver driver, const char *root,
-                    const char *instance, struct cgroup_tree **ret, struct err *err)
+                    struct cgroup_tree **ret, struct err *err)
 {
         _cleanup_(cgroup_tree_freep)
         struct cgroup_tree *t = calloc(1, sizeof *t);
@@ -235,12 +253,9 @@ int cgroup_tree_new(sd_event *event, enum cgroup_driver driver, const char *root
 
         if (!t)
                 return err_sys(err, -ENOMEM, "open cgroups");
-        if (driver != CGROUP_DRIVER_CGROUPFS)
-                return err_set(err, -EOPNOTSUPP, "cgroupDriver: expected cgroupfs");
-        (void)instance;
         *t = (struct cgroup_tree){
                 .event = sd_event_ref(event),
-                .driver = driver,
+                .is_systemd = driver == CGROUP_DRIVER_SYSTEMD,
                 .root_fd = -1,
                 .shims_fd = -1,
                 .filters = device_filters_new(),
@@ -249,7 +264,9 @@ int cgroup_tree_new(sd_event *event, enum cgroup_driver driver, const char *root
         list_init(&t->doomed);
         if (!t->filters)
                 return err_sys(err, -ENOMEM, "open cgroups");
-        r = open_root(t, root, err);
+        r = t->is_systemd ? cgroup_systemd_check(err) : 0;
+        if (r == 0)
+                r = open_root(t, root, err);
         if (r < 0)
                 return r;
         note_controllers(t);
@@ -269,6 +286,7 @@ struct cgroup_tree *cgroup_tree_free(struct cgroup_tree *t)
         LIST_FOREACH_SAFE (d, next, &t->doomed, node)
                 free(d);
         sd_event_source_disable_unref(t->doomed_timer);
+        free(t->prefix);
         safe_close(t->root_fd);
         safe_close(t->shims_fd);
         strv_free(t->missing);
@@ -321,10 +339,15 @@ static int write_values(const struct cgroup_tree *t, int fd, const struct oci_re
 int cgroup_apply(struct cgroup_tree *t, const char *path, const struct oci_resources *res,
                  struct err *err)
 {
-        _cleanup_free_ char *dir = NULL;
+        _cleanup_free_ char *dir = NULL, *spelt = NULL;
         _cleanup_close_ int fd = -1;
         int r = translate(t, path, &dir, err);
 
+        if (r == 0 && t->is_systemd) {
+                r = spell(t, path, &spelt, err);
+                if (r == 0)
+                        r = cgroup_systemd_apply_slice(spelt, res, err);
+        }
         if (r < 0)
                 return r;
         fd = make_path(t, t->root_fd, dir, err);
@@ -397,12 +420,19 @@ static int kill_all(int root_fd, const char *path)
 
 int cgroup_remove(struct cgroup_tree *t, const char *path, struct err *err)
 {
-        _cleanup_free_ char *dir = NULL;
+        _cleanup_free_ char *dir = NULL, *spelt = NULL;
         int r = translate(t, path, &dir, err);
 
+        if (r == 0)
+                r = spell(t, path, &spelt, err);
         if (r < 0)
                 return r;
         r = kill_all(t->root_fd, dir);
+        if (r == 0 && t->is_systemd) { /* it removes the directory, and what was left below */
+                r = cgroup_systemd_stop_slice(spelt, err);
+                if (r < 0)
+                        return r;
+        }
         if (r == 0)
                 r = remove_tree(t->root_fd, dir);
         if (r == -EBUSY)
@@ -410,38 +440,56 @@ int cgroup_remove(struct cgroup_tree *t, const char *path, struct err *err)
         return r < 0 ? err_sys(err, r, "remove cgroup '%s'", path) : 0;
 }
 
-static int make_leaf(struct cgroup_tree *t, _unused_ const char *parent, _unused_ const char *id,
-                     const char *path, struct err *err)
+static int make_leaf(struct cgroup_tree *t, const char *parent, const char *id, const char *path,
+                     pid_t *ret_placeholder, struct err *err)
 {
+        _cleanup_free_ char *spelt = NULL;
+        int r;
+
+        if (t->is_systemd) {
+                r = spell(t, parent, &spelt, err);
+                return r < 0 ? r : cgroup_systemd_start_scope(spelt, id, ret_placeholder, err);
+        }
         if (mkdirat(t->root_fd, path, 0755) < 0 && errno != EEXIST)
                 return err_sys(err, -errno, "make cgroup '%s'", path);
         return 0;
 }
 
 int cgroup_create_container(struct cgroup_tree *t, const char *parent, const char *id,
-                            const struct oci_resources *res, int *ret_fd, struct err *err)
+                            const struct oci_resources *res, struct cgroup_leaf *ret,
+                            struct err *err)
 {
+        _cleanup_(cgroup_leaf_done)
+        struct cgroup_leaf leaf = { .fd = -1 };
         _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -1;
         int r = translate_container(t, parent, id, &path, err);
 
         if (r == 0)
-                r = make_leaf(t, parent, id, path, err);
+                r = make_leaf(t, parent, id, path, &leaf.placeholder, err);
         if (r < 0)
                 return r;
-        fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        leaf.fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (leaf.fd < 0)
                 r = err_sys(err, -errno, "open cgroup '%s'", path);
         if (r == 0)
-                r = write_values(t, fd, res, CGROUP_LEVEL_CONTAINER, err);
+                r = write_values(t, leaf.fd, res, CGROUP_LEVEL_CONTAINER, err);
         if (r == 0)
-                r = device_filters_attach(t->filters, fd, res->devices, res->n_devices, err);
+                r = device_filters_attach(t->filters, leaf.fd, res->devices, res->n_devices, err);
         if (r < 0) {
+                cgroup_leaf_done(&leaf);
                 cgroup_remove_container(t, parent, id);
                 return r;
         }
-        *ret_fd = TAKE_FD(fd);
+        *ret = leaf;
+        leaf = (struct cgroup_leaf){ .fd = -1 };
         return 0;
+}
+
+void cgroup_leaf_done(struct cgroup_leaf *leaf)
+{
+        cgroup_systemd_end_placeholder(leaf->placeholder);
+        safe_close(leaf->fd);
+        *leaf = (struct cgroup_leaf){ .fd = -1 };
 }
 
 int cgroup_kill_container(struct cgroup_tree *t, const char *parent, const char *id)

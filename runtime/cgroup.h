@@ -19,10 +19,9 @@ struct cgroup_tree; /* opaque */
 /**
  * cgroup_tree_new() - finds the v2 mount, makes the root and hands its controllers down
  * @root:     below the mount: "/" or "/node-1"
- * @instance: names units of the systemd driver
  */
 int cgroup_tree_new(sd_event *event, enum cgroup_driver driver, const char *root,
-                    const char *instance, struct cgroup_tree **ret, struct err *err);
+                    struct cgroup_tree **ret, struct err *err);
 struct cgroup_tree *cgroup_tree_free(struct cgroup_tree *t);
 DEFINE_CLEANUP(struct cgroup_tree *, cgroup_tree_free)
 /* One sentence per controller that is wanted and not there. */
@@ -38,14 +37,20 @@ int cgroup_apply(struct cgroup_tree *t, const char *path, const struct oci_resou
 int cgroup_remove(struct cgroup_tree *t, const char *path, struct err *err);
 bool cgroup_exists(const struct cgroup_tree *t, const char *path);
 
+struct cgroup_leaf {
+        int fd;            /* its directory, for clone3() and cgroup.kill */
+        pid_t placeholder; /* with systemd: a process that keeps the scope until then; else 0 */
+};
+void cgroup_leaf_done(struct cgroup_leaf *leaf);
 /**
  * cgroup_create_container() - the leaf of a container, with limits and device filter in force
  * @parent: must exist
- * @ret_fd: its directory, for clone3() and cgroup.kill; owned by the caller
+ * @ret: the caller's, until a process was cloned into it
  * On failure nothing is left.
  */
 int cgroup_create_container(struct cgroup_tree *t, const char *parent, const char *id,
-                            const struct oci_resources *r, int *ret_fd, struct err *err);
+                            const struct oci_resources *r, struct cgroup_leaf *ret,
+                            struct err *err);
 /* SIGKILL to all of it, forks under way included. 0 when it does not exist. */
 int cgroup_kill_container(struct cgroup_tree *t, const char *parent, const char *id);
 /* Removes the leaf; while it is still populated, tries again from the loop. */

@@ -19,13 +19,15 @@ struct create_op {
         struct runtime_op op;        /* first member */
         struct runtime *rt;          /* borrowed */
         struct container *container; /* owned until it is created */
-        int plan_fd, cgroup_fd;
+        int plan_fd;
+        struct cgroup_leaf leaf;
         container_done_fn done;
         void *userdata;
 };
 
 static void create_op_free(struct create_op *op)
 {
+        cgroup_leaf_done(&op->leaf);
         if (op->container) {
                 struct container *c = op->container;
 
@@ -34,7 +36,6 @@ static void create_op_free(struct create_op *op)
                 container_free(c);
         }
         safe_close(op->plan_fd);
-        safe_close(op->cgroup_fd);
         free(op);
 }
 
@@ -84,7 +85,7 @@ static int send_create(struct create_op *op, int seccomp_fd, struct err *err)
 {
         struct sandbox *s = sandbox_get(op->rt, op->container->sandbox_id);
         struct shim_message m = { .verb = SHIM_CREATE };
-        int fds[3] = { op->plan_fd, op->cgroup_fd, seccomp_fd };
+        int fds[3] = { op->plan_fd, op->leaf.fd, seccomp_fd };
         int r = s && s->shim ? 0 : -ENOTCONN;
 
         memcpy(m.id, op->container->id, sizeof op->container->id);
@@ -272,7 +273,7 @@ static int prepare(struct create_op *op, const struct sandbox *s,
         r = write_config(c, config, err);
         if (r == 0)
                 r = cgroup_create_container(op->rt->cgroups, c->cgroup_parent, c->id,
-                                            &config->spec->resources, &op->cgroup_fd, err);
+                                            &config->spec->resources, &op->leaf, err);
         if (r < 0)
                 return r;
         r = container_save(c);
@@ -287,7 +288,7 @@ static struct create_op *create_op_new(struct sandbox *s, const struct container
         if (!op)
                 return NULL;
         op->rt = s->rt;
-        op->plan_fd = op->cgroup_fd = -1;
+        op->plan_fd = op->leaf.fd = -1;
         runtime_make_id(id);
         op->container = container_new(s->rt, id, s->id);
         if (!op->container ||

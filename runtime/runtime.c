@@ -244,7 +244,7 @@ static int open_parts(struct runtime *rt, struct err *err)
         if (r == 0)
                 r = cgroup_tree_new(rt->event, rt->options.cgroup_driver,
                                     rt->options.cgroup_root ? rt->options.cgroup_root : "/",
-                                    rt->options.instance, &rt->cgroups, err);
+                                    &rt->cgroups, err);
         if (r < 0)
                 return r;
         STRV_FOREACH (missing, cgroup_tree_missing(rt->cgroups))

@@ -29,7 +29,7 @@ static void open_tree_of_ours(void)
                 check_skip_all("needs root");
         snprintf(root, sizeof root, "/skiff-test-%d", getpid());
         CHECK(sd_event_new(&event) >= 0);
-        r = cgroup_tree_new(event, CGROUP_DRIVER_CGROUPFS, root, "test", &tree, &err);
+        r = cgroup_tree_new(event, CGROUP_DRIVER_CGROUPFS, root, &tree, &err);
         if (r == -ENODEV || r == -EROFS || r == -EACCES)
                 check_skip_all("%s", err_text(&err));
         CHECK(r == 0);
@@ -110,7 +110,8 @@ static void make_resources(struct oci_resources *r)
 TEST(a_container_gets_a_leaf_with_its_device_filter)
 {
         struct oci_device_rule all = { true, 'a', -1, -1, (char *)"rwm" };
-        _cleanup_close_ int fd = -1;
+        _cleanup_(cgroup_leaf_done)
+        struct cgroup_leaf leaf = { .fd = -1 };
         struct device_filters *filters = device_filters_new();
         struct container_usage usage;
         struct oci_resources r;
@@ -119,13 +120,13 @@ TEST(a_container_gets_a_leaf_with_its_device_filter)
         make_resources(&r);
         CHECK(cgroup_apply(tree, "kubepods/burstable/podx", &r, NULL) == 0);
         CHECK(cgroup_exists(tree, "kubepods/burstable/podx"));
-        CHECK(cgroup_create_container(tree, "kubepods/burstable/podx", id, &r, &fd, NULL) == 0);
-        CHECK_INT(exit_code_of(start_in(fd, opens_devices)), 0);
+        CHECK(cgroup_create_container(tree, "kubepods/burstable/podx", id, &r, &leaf, NULL) == 0);
+        CHECK_INT(exit_code_of(start_in(leaf.fd, opens_devices)), 0);
         /* replaced in one step, not added: all are open now, and closed again */
-        CHECK(device_filters_attach(filters, fd, &all, 1, NULL) == 0);
-        CHECK_INT(exit_code_of(start_in(fd, opens_kmsg)), 0);
-        CHECK(device_filters_attach(filters, fd, NULL, 0, NULL) == 0);
-        CHECK_INT(exit_code_of(start_in(fd, opens_kmsg)), EPERM);
+        CHECK(device_filters_attach(filters, leaf.fd, &all, 1, NULL) == 0);
+        CHECK_INT(exit_code_of(start_in(leaf.fd, opens_kmsg)), 0);
+        CHECK(device_filters_attach(filters, leaf.fd, NULL, 0, NULL) == 0);
+        CHECK_INT(exit_code_of(start_in(leaf.fd, opens_kmsg)), EPERM);
         device_filters_free(filters);
         CHECK(cgroup_container_usage(tree, "kubepods/burstable/podx", id, &usage) == 0);
         CHECK(usage.cpu_usec != UINT64_MAX);
@@ -138,16 +139,17 @@ TEST(a_container_gets_a_leaf_with_its_device_filter)
 
 TEST(killing_a_container_reaches_all_of_it)
 {
-        _cleanup_close_ int fd = -1;
+        _cleanup_(cgroup_leaf_done)
+        struct cgroup_leaf leaf = { .fd = -1 };
         struct oci_resources r;
         pid_t a, b;
 
         open_tree_of_ours();
         oci_resources_init(&r);
         CHECK(cgroup_apply(tree, "pod", &r, NULL) == 0);
-        CHECK(cgroup_create_container(tree, "pod", id, &r, &fd, NULL) == 0);
-        a = start_in(fd, waits);
-        b = start_in(fd, waits);
+        CHECK(cgroup_create_container(tree, "pod", id, &r, &leaf, NULL) == 0);
+        a = start_in(leaf.fd, waits);
+        b = start_in(leaf.fd, waits);
         CHECK(cgroup_kill_container(tree, "pod", id) == 0);
         CHECK_INT(exit_code_of(a), 128 + SIGKILL);
         CHECK_INT(exit_code_of(b), 128 + SIGKILL);
@@ -158,16 +160,17 @@ TEST(killing_a_container_reaches_all_of_it)
 
 TEST(a_leaf_that_is_still_busy_is_removed_from_the_loop)
 {
-        _cleanup_close_ int fd = -1;
+        _cleanup_(cgroup_leaf_done)
+        struct cgroup_leaf leaf = { .fd = -1 };
         struct oci_resources r;
         pid_t pid;
 
         open_tree_of_ours();
         oci_resources_init(&r);
         CHECK(cgroup_apply(tree, "pod", &r, NULL) == 0);
-        CHECK(cgroup_create_container(tree, "pod", id, &r, &fd, NULL) == 0);
-        CHECK(mkdirat(fd, "nested.group", 0755) == 0); /* as a privileged container may */
-        pid = start_in(fd, waits);
+        CHECK(cgroup_create_container(tree, "pod", id, &r, &leaf, NULL) == 0);
+        CHECK(mkdirat(leaf.fd, "nested.group", 0755) == 0); /* as a privileged container may */
+        pid = start_in(leaf.fd, waits);
         cgroup_remove_container(tree, "pod", id);
         CHECK_INT(exit_code_of(pid), 128 + SIGKILL);
         for (int i = 0; i < 100; i++) {
@@ -183,7 +186,8 @@ TEST(a_leaf_that_is_still_busy_is_removed_from_the_loop)
 
 TEST(a_group_with_living_processes_is_killed_and_removed)
 {
-        _cleanup_close_ int fd = -1;
+        _cleanup_(cgroup_leaf_done)
+        struct cgroup_leaf leaf = { .fd = -1 };
         struct oci_resources r;
         pid_t pid;
         int k;
@@ -191,8 +195,8 @@ TEST(a_group_with_living_processes_is_killed_and_removed)
         open_tree_of_ours();
         oci_resources_init(&r);
         CHECK(cgroup_apply(tree, "pod", &r, NULL) == 0);
-        CHECK(cgroup_create_container(tree, "pod", id, &r, &fd, NULL) == 0);
-        pid = start_in(fd, waits);
+        CHECK(cgroup_create_container(tree, "pod", id, &r, &leaf, NULL) == 0);
+        pid = start_in(leaf.fd, waits);
         k = cgroup_remove(tree, "pod", NULL);
         CHECK(k == 0 || k == -EAGAIN);
         CHECK_INT(exit_code_of(pid), 128 + SIGKILL);

@@ -149,25 +149,25 @@ TEST(commands_run_in_a_container_and_answer)
         rig_up();
         run_sandbox();
         id = rig_begin_shell(sandbox, "exec sleep 100");
-        a = run_exec(id, "echo hello; echo there >&2; exit 3", USEC_PER_SEC, 1024);
+        a = run_exec(id, "echo hello; echo there >&2; exit 3", 10 * USEC_PER_SEC, 1024);
         CHECK(a.r == 0 && a.exit_code == 3 && !a.timed_out);
         CHECK_CONTAINS(a.output, "hello\n");
         CHECK_CONTAINS(a.output, "there\n");
         a = run_exec(id, "sleep 50", 100 * USEC_PER_MSEC, 1024);
         CHECK(a.r == 0 && a.timed_out);
-        a = run_exec(id, "yes | head -c 100000", 5 * USEC_PER_SEC, 100);
+        a = run_exec(id, "yes | head -c 100000", 30 * USEC_PER_SEC, 100);
         CHECK(a.r == 0);
         CHECK_INT(a.len, 100);
-        a = run_exec(id, "true", USEC_PER_SEC, 100);
+        a = run_exec(id, "true", 10 * USEC_PER_SEC, 100);
         CHECK(a.r == 0 && a.exit_code == 0 && a.len == 0);
         a = (struct exec_answer){ 0 };
-        CHECK(exec_sync(rig, id, argv, USEC_PER_SEC, 100, on_exec, &a, NULL, NULL) == 0);
+        CHECK(exec_sync(rig, id, argv, 10 * USEC_PER_SEC, 100, on_exec, &a, NULL, NULL) == 0);
         rig_wait(&a.done);
         CHECK(a.r < 0);
         CHECK_INT(a.kind, ERR_COMMAND_NOT_FOUND);
         CHECK(container_kill(rig, id, SIGKILL, NULL) == 0);
         CHECK_INT(rig_wait_exit(id)->exit_code, 137);
-        a = run_exec(id, "true", USEC_PER_SEC, 100);
+        a = run_exec(id, "true", 10 * USEC_PER_SEC, 100);
         CHECK(a.r == -ESRCH && a.kind == ERR_NOT_RUNNING);
         rig_down();
 }
@@ -187,7 +187,13 @@ TEST(an_abandoned_probe_is_killed_and_says_nothing)
         CHECK(!runtime_op_abandon(op));
         rig_idle(100);
         CHECK(!a.done);
-        CHECK_INT(run_exec(id, "ps | grep -q '[s]leep 77'", USEC_PER_SEC, 10).exit_code, 1);
+        for (int i = 0; i < 100; i++) { /* killed by now, or soon */
+                a = run_exec(id, "ps | grep -q '[s]leep 77'", 10 * USEC_PER_SEC, 10);
+                if (a.exit_code == 1)
+                        break;
+                rig_idle(50);
+        }
+        CHECK_INT(a.exit_code, 1);
         rig_down();
 }
 
@@ -374,7 +380,7 @@ TEST(pods_reach_each_other_and_addresses_are_not_used_twice)
         rig_begin_shell(first, "nc -l -p 80 -e echo hello");
         run_sandbox();
         check_link_count(2);
-        script = text_printf("for i in 1 2 3 4 5; do nc %s 80 </dev/null && break; usleep 100000;"
+        script = text_printf("for i in $(seq 100); do nc %s 80 </dev/null && break; usleep 50000;"
                              " done; ip addr show dev eth0; ip route",
                              address);
         id = rig_begin_shell(sandbox, script);
@@ -461,7 +467,7 @@ static const char *ask_host_port(uint16_t port)
         ssize_t n = 0;
 
         inet_pton(AF_INET, "10.98.0.1", &to.sin_addr);
-        for (int i = 0; i < 50 && n <= 0; i++) {
+        for (int i = 0; i < 250 && n <= 0; i++) {
                 safe_close(fd);
                 fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
                 if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
@@ -487,6 +493,9 @@ static struct rig_answer run_with_port(uint16_t host_port)
 
 TEST(a_host_port_leads_to_its_pod)
 {
+        /* between two connections the server does not listen for a moment */
+        static const char client[] = "for i in $(seq 100); do nc 10.98.0.1 8080 < /dev/null && "
+                                     "exit 0; usleep 50000; done; exit 1";
         static const char server[] = "while true; do nc -l -p 80 -e echo hi; done";
         struct rig_answer web, taken;
         const char *id;
@@ -506,16 +515,17 @@ TEST(a_host_port_leads_to_its_pod)
         CHECK_STR(ask_host_port(8080), "hi\n");
         /* the pod itself and another one, by the host's address */
         run_sandbox();
-        id = rig_begin_shell(sandbox, "nc 10.98.0.1 8080 < /dev/null");
+        id = rig_begin_shell(sandbox, client);
         CHECK_INT(rig_wait_exit(id)->exit_code, 0);
         CHECK_CONTAINS(rig_log_of(id), "hi\n");
-        id = rig_begin_shell(web.id, "nc 10.98.0.1 8080 < /dev/null");
+        id = rig_begin_shell(web.id, client);
         CHECK_INT(rig_wait_exit(id)->exit_code, 0);
         CHECK_CONTAINS(rig_log_of(id), "hi\n");
         rig_restart();
         CHECK_STR(ask_host_port(8080), "hi\n");
         flush_by_others();
-        rig_idle(100);
+        for (int i = 0; i < 500 && !host_has_table(); i++)
+                rig_idle(20);
         CHECK_STR(ask_host_port(8080), "hi\n"); /* repaired */
         CHECK_INT(rig_stop(web.id).r, 0);
         CHECK(!host_has_table());
@@ -523,6 +533,14 @@ TEST(a_host_port_leads_to_its_pod)
 }
 
 /* ---- restarts ---- */
+
+/* Until the shim has written down that it ended. */
+static void wait_for_exit_record(const char *id)
+{
+        for (int i = 0; i < 1000 && !exists(path_in("containers", id, "/exit")); i++)
+                usleep(20000);
+        CHECK(exists(path_in("containers", id, "/exit")));
+}
 
 TEST(containers_live_on_and_their_ends_are_not_missed)
 {
@@ -536,7 +554,8 @@ TEST(containers_live_on_and_their_ends_are_not_missed)
         quick = rig_begin_shell(sandbox, "exit 4");
         pid = container_find(rig, lives)->pid;
         rig_let_go();
-        usleep(600000);
+        wait_for_exit_record(ends);
+        wait_for_exit_record(quick);
         rig_container_changes = 0;
         rig_take_up();
         CHECK(sandbox_find(rig, sandbox)->state == SANDBOX_READY);
