@@ -26,6 +26,13 @@
                 (p) = NULL;                 \
                 _taken;                     \
         })
+/* The same for a struct by value: what stays behind is all zero. */
+#define TAKE_VALUE(v)                       \
+        ({                                  \
+                __typeof__(v) _taken = (v); \
+                (v) = (__typeof__(v)){ 0 }; \
+                _taken;                     \
+        })
 #define TAKE_FD(fd)                \
         ({                         \
                 int _taken = (fd); \

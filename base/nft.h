@@ -42,7 +42,7 @@ struct nft_set { /* or a map, when it has data */
         uint32_t size;  /* elements at most; 0: no limit */
         uint64_t timeout_msec; /* of elements, with NFT_SET_TIMEOUT; 0: each has its own */
 };
-size_t nft_fields_len(const enum nft_field fields[static NFT_FIELDS_MAX]);
+size_t nft_fields_len(const enum nft_field list[static NFT_FIELDS_MAX]);
 
 struct nft_chain {
         const char *name;

@@ -50,7 +50,7 @@ struct element_table *element_table_new(int family)
         t->family = family;
         t->seed = FNV1A_SEED ^ ((uint64_t)random_u32() << 32 | random_u32());
         t->n_buckets = 64;
-        t->buckets = calloc(t->n_buckets, sizeof *t->buckets);
+        t->buckets = calloc(t->n_buckets, sizeof(struct element *));
         for (int i = 0; i < _SET_ELEMENTS_MAX; i++) {
                 t->key_len[i] = (uint8_t)ruleset_key_len(family, (enum ruleset_set)i);
                 t->value_len[i] = (uint8_t)ruleset_value_len(family, (enum ruleset_set)i);
@@ -84,7 +84,7 @@ static size_t bucket_of(const struct element_table *t, enum ruleset_set set, con
 static void grow(struct element_table *t)
 {
         size_t n = 2 * t->n_buckets;
-        struct element **more = calloc(n, sizeof *more);
+        struct element **more = calloc(n, sizeof(struct element *));
 
         if (!more)
                 return; /* slower, but right */

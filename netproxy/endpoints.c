@@ -339,8 +339,7 @@ int endpoints_collect(const struct endpoint_slice *const *slices, size_t n_slice
                 if (kept == 0 || compare_targets(&l.items[kept - 1], &l.items[i]) != 0)
                         l.items[kept++] = l.items[i];
         l.n = kept;
-        *ret = l;
-        l = (struct endpoint_list){ 0 };
+        *ret = TAKE_VALUE(l);
         return 0;
 }
 
@@ -457,7 +456,6 @@ int endpoints_select(const struct endpoint_list *all, bool uses_cluster, bool us
         if (uses_local && select_local(all, &s.local) < 0)
                 return -ENOMEM;
         s.has_any = s.cluster.n > 0 || (uses_local && any_serves(all));
-        *ret = s;
-        s = (struct endpoint_selection){ 0 };
+        *ret = TAKE_VALUE(s);
         return 0;
 }

@@ -203,7 +203,7 @@ static bool merge(struct node_routes *r, const struct found *found)
                 if (order == 0 && w->via.family && f->via.family) {
                         set_route(r, w, NLM_F_REPLACE);
                         i++;
-                } else {
+                } else if (f) {
                         delete_route(r->netlink, f); /* and comes again, if it is to be another */
                 }
                 k++;

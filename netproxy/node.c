@@ -235,8 +235,7 @@ int network_build(const struct node *const *nodes, size_t n_nodes, const struct 
         for (size_t k = 0; own && k < own->n_pod_cidrs; k++)
                 n.own_pods[n.n_own_pods++] = cidr_range(&own->pod_cidrs[k]);
         qsort(n.addresses, n.n_addresses, sizeof *n.addresses, compare_ips);
-        *ret = n;
-        n = (struct network){ 0 };
+        *ret = TAKE_VALUE(n);
         return 0;
 }
 
@@ -314,7 +313,7 @@ static void add_claims_of(const struct node *n, bool is_own, struct claim *claim
 int node_routes_wanted(const struct node *const *nodes, size_t n_nodes, const struct node *own,
                        struct node_route **ret, size_t *ret_n)
 {
-        _cleanup_free_ const struct node **sorted = calloc(n_nodes + 1, sizeof *sorted);
+        _cleanup_free_ const struct node **sorted = calloc(n_nodes + 1, sizeof(struct node *));
         _cleanup_free_ struct claim *claims = calloc(2 * n_nodes + 2, sizeof *claims);
         _cleanup_free_ struct node_route *routes = calloc(2 * n_nodes + 2, sizeof *routes);
         size_t count = 0, kept = 0;
@@ -323,7 +322,7 @@ int node_routes_wanted(const struct node *const *nodes, size_t n_nodes, const st
                 return -ENOMEM;
         for (size_t i = 0; i < n_nodes; i++)
                 sorted[i] = nodes[i];
-        qsort(sorted, n_nodes, sizeof *sorted, compare_names);
+        qsort(sorted, n_nodes, sizeof(struct node *), compare_names);
         if (own)
                 add_claims_of(own, true, claims, &count);
         for (size_t i = 0; own && i < n_nodes; i++)

@@ -1,5 +1,6 @@
 #include "netproxy/ruleset-diff.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,7 @@ static int want(struct ruleset_table *t, struct element *e, const void *value)
         if (element_is_wanted(e) && element_wants(t->elements, e, value))
                 return 0;
         if (is_verdict_map(t, element_set(e))) {
+                assert(value);
                 r = hold_pick(t, value);
                 if (r < 0)
                         return r;
@@ -251,7 +253,7 @@ static int reserve(struct apply *a)
         if (needed <= a->room)
                 return 0;
         room = needed + needed / 2;
-        more = reallocarray(a->items, room, sizeof *more);
+        more = reallocarray(a->items, room, sizeof(struct element *));
         if (!more)
                 return -ENOMEM;
         a->items = more;
@@ -425,8 +427,7 @@ int ruleset_table_set_ranges(struct ruleset_table *t, enum ruleset_set set,
         }
         qsort(p.items, p.n, sizeof *p.items, compare_points);
         points_done(points);
-        *points = p;
-        p = (struct points){ 0 };
+        *points = TAKE_VALUE(p);
         return 0;
 }
 
@@ -490,15 +491,15 @@ void ruleset_table_forget(struct ruleset_table *t)
         t->check_picks = true;
 }
 
-int ruleset_table_have_set(struct ruleset_table *t, const struct nft_found_set *found)
+int ruleset_table_have_set(struct ruleset_table *t, const struct nft_found_set *set)
 {
-        enum ruleset_set set = ruleset_set_find(found->name);
+        enum ruleset_set known = ruleset_set_find(set->name);
 
         t->exists = true;
-        if (set == _SET_MAX || !nft_set_matches(ruleset_set(t->family, set), found))
+        if (known == _SET_MAX || !nft_set_matches(ruleset_set(t->family, known), set))
                 t->misfit = true; /* of another version, or not ours: the table is made anew */
         else
-                t->sets_fit |= 1U << set;
+                t->sets_fit |= 1U << known;
         return 0;
 }
 

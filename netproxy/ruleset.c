@@ -471,7 +471,6 @@ int ruleset_build(const struct ruleset_context *ctx, struct ruleset *ret)
                         return -ENOMEM;
                 }
         }
-        *ret = r;
-        r = (struct ruleset){ 0 };
+        *ret = TAKE_VALUE(r);
         return 0;
 }

@@ -148,7 +148,7 @@ static int attach_slice(struct state *s, struct known_slice *slice)
 
         if (!k)
                 return -ENOMEM;
-        more = reallocarray(k->slices, k->n_slices + 1, sizeof *more);
+        more = reallocarray(k->slices, k->n_slices + 1, sizeof(struct endpoint_slice *));
         if (!more)
                 return -ENOMEM;
         k->slices = more;
@@ -279,7 +279,7 @@ int state_set_service_cidr(struct state *s, const char *key, const json_t *objec
 
 int state_nodes(const struct state *s, const struct node ***ret, size_t *ret_n)
 {
-        const struct node **nodes = calloc(map_size(s->nodes) + 1, sizeof *nodes);
+        const struct node **nodes = calloc(map_size(s->nodes) + 1, sizeof(struct node *));
         struct node *node;
         const char *key;
         size_t n = 0;

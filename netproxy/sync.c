@@ -303,8 +303,7 @@ static int take_network(struct sync *s, const struct node *const *nodes, size_t 
         s->network = (struct network){ 0 };
         r = network_build(nodes, n, own, &s->network);
         if (r < 0) {
-                s->network = old;
-                old = (struct network){ 0 };
+                s->network = TAKE_VALUE(old);
                 return r;
         }
         changed = !s->zone || !streq(zone, s->zone) || old.n_addresses != s->network.n_addresses ||
