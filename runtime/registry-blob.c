@@ -189,8 +189,10 @@ static int begin(struct registry_transfer *t, struct err *err)
 /* What failed is tried again here later, or at the next endpoint now, or it ends the transfer. */
 static void fail(struct registry_transfer *t, int r, struct err *err, uint32_t retry_after_sec)
 {
-        if (t->sent > t->attempt_began_at)
+        if (t->sent > t->attempt_began_at) { /* slowly is well enough */
                 t->failures = 0;
+                backoff_reset(&t->backoff);
+        }
         if (registry_error_is_temporary(err) && ++t->failures < ATTEMPTS_WITHOUT_PROGRESS) {
                 usec_t wait = MAX(backoff_next(&t->backoff),
                                   MIN(retry_after_sec, RETRY_AFTER_MAX_SEC) * USEC_PER_SEC);
@@ -322,7 +324,7 @@ int registry_transfer(struct registry *r, const char *digest, uint64_t size, int
                 .size = size,
                 .fd = fd,
                 .events = *events,
-                .backoff = { .initial_usec = USEC_PER_SEC / 2, .max_usec = 8 * USEC_PER_SEC },
+                .backoff = { .initial_usec = USEC_PER_SEC / 4, .max_usec = 4 * USEC_PER_SEC },
         };
         list_append(&r->transfers, &t->node);
         fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* fewer turns between two processes; else smaller */
