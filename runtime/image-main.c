@@ -16,7 +16,7 @@
 #include "runtime/image-supervise.h"
 #include "runtime/layer-path.h"
 
-enum { JOB_SIZE_MAX = 64 << 20 };
+enum { JOB_SIZE_MAX = 64 << 20, FILES_MAX = 16384 };
 
 /* What the job's JSON took is wiped when it is freed: unpackers are forked from this process. */
 static void wipe_and_free(void *p)
@@ -76,7 +76,7 @@ static bool has_descriptors(void)
 int main(void)
 {
         struct image_event last = { .kind = IMAGE_EVENT_DONE };
-        struct rlimit no_core = { 0, 0 };
+        struct rlimit no_core = { 0, 0 }, files;
         int r;
 
         log_open("skiff-image", LOG_INFO);
@@ -90,6 +90,10 @@ int main(void)
         signal(SIGPIPE, SIG_IGN);
         prctl(PR_SET_DUMPABLE, 0);
         setrlimit(RLIMIT_CORE, &no_core);
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* one and more for each layer of an archive */
+                files.rlim_cur = MIN(files.rlim_max, FILES_MAX);
+                setrlimit(RLIMIT_NOFILE, &files);
+        }
         warm_up();
         r = run(&last.err);
         if (r < 0) {

@@ -235,9 +235,15 @@ void image_unbind_layers(struct image_store *s, struct image *i)
         for (size_t k = 0; k < strv_len(i->what.diff_ids); k++) {
                 struct layer *l = i->layers[k];
 
-                /* the same layer may be in an image twice */
-                if (--l->n_images == 0)
+                /* the same layer may be in an image twice; a job under way may count on it */
+                if (--l->n_images > 0)
+                        continue;
+                if (list_is_empty(&s->pulls)) {
                         drop_layer(s, l);
+                } else {
+                        l->loose_since = now_monotonic();
+                        watch_loose(s);
+                }
         }
 }
 

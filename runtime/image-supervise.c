@@ -40,15 +40,16 @@ enum slot_state {
 struct slot { /* a layer of the image at hand */
         enum slot_state state;
         pid_t pid;
-        int wire_fd, root_fd, implied_fd; /* owned; -1 */
-        int in_fd;                        /* borrowed: the directory that .name is in */
+        int wire_fd, implied_fd; /* owned; -1 */
+        int root_fd; /* owned; -1 for one that was here from the start. skiffd may move the tree */
         char name[24];
         char diff_id[DIGEST_TEXT_MAX], digest[DIGEST_TEXT_MAX], chain_id[DIGEST_TEXT_MAX];
         struct layer_result result;
 };
 
-struct finished { /* a layer made by this job, for the next image of an import */
-        char name[24], diff_id[DIGEST_TEXT_MAX], chain_id[DIGEST_TEXT_MAX]; /* chain_id: "" any */
+struct finished {    /* a layer made by this job, for the next image of an import */
+        int root_fd; /* owned */
+        char diff_id[DIGEST_TEXT_MAX], chain_id[DIGEST_TEXT_MAX]; /* chain_id: "" any */
         bool root_is_opaque;
 };
 
@@ -88,6 +89,13 @@ static void slot_done(struct slot *s)
         s->wire_fd = safe_close(s->wire_fd);
         s->root_fd = safe_close(s->root_fd);
         s->implied_fd = safe_close(s->implied_fd);
+}
+
+static void forget_image(struct supervisor *s)
+{
+        for (size_t i = 0; i < s->n_slots; i++)
+                slot_done(&s->slots[i]);
+        s->n_slots = 0;
 }
 
 /* Returns what a person should know about the end of a child that said nothing. */
@@ -185,7 +193,6 @@ static bool find_layer(const struct supervisor *s, struct slot *slot)
                     (l->chain_id && !streq(l->chain_id, slot->chain_id)))
                         continue;
                 snprintf(slot->name, sizeof slot->name, "%s", l->name);
-                slot->in_fd = IMAGE_LAYERS_FD;
                 slot->result.tree.root_is_opaque = l->root_is_opaque;
                 return true;
         }
@@ -195,10 +202,9 @@ static bool find_layer(const struct supervisor *s, struct slot *slot)
                 if (!streq(f->diff_id, slot->diff_id) ||
                     (f->chain_id[0] && !streq(f->chain_id, slot->chain_id)))
                         continue;
-                memcpy(slot->name, f->name, sizeof slot->name);
-                slot->in_fd = IMAGE_DIR_FD;
+                slot->root_fd = fcntl(f->root_fd, F_DUPFD_CLOEXEC, 3);
                 slot->result.tree.root_is_opaque = f->root_is_opaque;
-                return true;
+                return slot->root_fd >= 0;
         }
         return false;
 }
@@ -207,7 +213,6 @@ static int make_places(struct supervisor *s, struct slot *slot, int *ret_index_f
 {
         char index[40];
 
-        slot->in_fd = IMAGE_DIR_FD;
         snprintf(slot->name, sizeof slot->name, "%u", s->n_names++);
         snprintf(index, sizeof index, "%s.index", slot->name);
         if (mkdirat(IMAGE_DIR_FD, slot->name, 0755) < 0)
@@ -255,7 +260,7 @@ static int on_want(struct supervisor *s, const struct wire_message *m, struct er
         int r;
 
         if (m->index == 0) /* a new image; the one before has been reported */
-                s->n_slots = 0;
+                forget_image(s);
         if (m->index != s->n_slots || m->of > MANIFEST_LAYERS_MAX || m->index >= m->of ||
             m->compression > COMPRESSION_ZSTD || !digest_is_valid(m->diff_id) ||
             (m->digest[0] && !digest_is_valid(m->digest)))
@@ -277,26 +282,29 @@ static int on_want(struct supervisor *s, const struct wire_message *m, struct er
 
 /* ---- layers finished ---- */
 
+static int open_root(struct slot *slot, struct err *err)
+{
+        if (slot->root_fd < 0)
+                slot->root_fd = fs_open_beneath(IMAGE_LAYERS_FD, slot->name, O_RDONLY | O_DIRECTORY,
+                                                0);
+        return slot->root_fd < 0 ? err_sys(err, slot->root_fd, "open layer '%s'", slot->diff_id)
+                                 : slot->root_fd;
+}
+
 static int adopt(struct supervisor *s, size_t index, struct err *err)
 {
         int fds[MANIFEST_LAYERS_MAX], r = 0;
         size_t n = 0;
 
         for (size_t i = index; r == 0 && i-- > 0;) {
-                fds[n] = openat(s->slots[i].in_fd, s->slots[i].name,
-                                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (fds[n] < 0)
-                        r = err_sys(err, -errno, "open layer '%s'", s->slots[i].name);
-                else
-                        n++;
+                fds[n] = open_root(&s->slots[i], err);
+                r = MIN(fds[n++], 0);
                 if (s->slots[i].result.tree.root_is_opaque)
                         break;
         }
         if (r == 0)
                 r = layer_adopt_implied(s->slots[index].root_fd, s->slots[index].implied_fd, fds, n,
                                         err);
-        while (n > 0)
-                close(fds[--n]);
         if (r == 0 && syncfs(s->slots[index].root_fd) < 0)
                 r = err_sys(err, -errno, "sync the layer");
         return r;
@@ -312,7 +320,11 @@ static int remember(struct supervisor *s, const struct slot *slot, bool bound)
         s->finished = grown;
         f = &s->finished[s->n_finished++];
         *f = (struct finished){ .root_is_opaque = slot->result.tree.root_is_opaque };
-        memcpy(f->name, slot->name, sizeof f->name);
+        f->root_fd = fcntl(slot->root_fd, F_DUPFD_CLOEXEC, 3);
+        if (f->root_fd < 0) {
+                s->n_finished--;
+                return -errno;
+        }
         memcpy(f->diff_id, slot->diff_id, sizeof f->diff_id);
         if (bound)
                 memcpy(f->chain_id, slot->chain_id, sizeof f->chain_id);
@@ -342,7 +354,7 @@ static int finish_layer(struct supervisor *s, size_t index, struct err *err)
         if (r < 0)
                 return r;
         slot->state = SLOT_FINISHED;
-        slot_done(slot);
+        slot->implied_fd = safe_close(slot->implied_fd);
         r = remember(s, slot, bound);
         if (r == 0)
                 r = image_emit(&e);
@@ -679,6 +691,9 @@ int image_supervise(struct image_job *job, struct err *err)
         kill_children(s);
         wire_close_fds(s->image_fds);
         safe_close(s->fetcher_fd);
+        forget_image(s);
+        for (size_t i = 0; i < s->n_finished; i++)
+                close(s->finished[i].root_fd);
         free(s->finished);
         err_done(&s->weak_err);
         free(s);

@@ -13,11 +13,14 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fake"))
 
 TOOL = LIBEXEC = None
+SANITIZED = False  # sanitizers need system calls and memory of their own: no seccomp then
 
 
 def take_arguments():
-    global TOOL, LIBEXEC
+    global TOOL, LIBEXEC, SANITIZED
     TOOL, LIBEXEC = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
+    with open(f"{LIBEXEC}/skiff-image", "rb") as program:
+        SANITIZED = b"__asan_init" in program.read()
     if os.geteuid() != 0:
         print("skipped: images are unpacked by root")
         sys.exit(77)

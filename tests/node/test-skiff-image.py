@@ -131,7 +131,7 @@ class Sandbox(Images):
         self.assertEqual(s["Groups"].strip(), "")
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
             self.assertEqual(int(s[name], 16), 0, name)
-        self.assertEqual((s["NoNewPrivs"], s["Seccomp"]), ("1", "2"))
+        self.assertEqual((s["NoNewPrivs"], s["Seccomp"]), ("1", "0" if image_store.SANITIZED else "2"))
         job.process.kill()
         job.finish()
 
@@ -142,7 +142,7 @@ class Sandbox(Images):
         wanted = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31
         for name in ("CapPrm", "CapEff", "CapBnd"):
             self.assertEqual(int(s[name], 16), wanted, name)
-        self.assertEqual((s["NoNewPrivs"], s["Seccomp"]), ("1", "2"))
+        self.assertEqual((s["NoNewPrivs"], s["Seccomp"]), ("1", "0" if image_store.SANITIZED else "2"))
         with open(f"/proc/{unpacker}/mountinfo", encoding="utf-8") as f:
             mounts = f.read().splitlines()
         self.assertEqual(len(mounts), 1)
@@ -158,6 +158,8 @@ class Sandbox(Images):
         job.finish()
 
     def test_no_credential_is_left_in_an_unpacker(self):
+        if image_store.SANITIZED:
+            return  # the allocator keeps freed memory, and maps terabytes
         secret = b"planted-Secret-0815"
         self.r.image("app", "t", [BIG])
         data = self.r.blobs[sha256(gzip.compress(BIG, mtime=0))]
