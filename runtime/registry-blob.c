@@ -386,16 +386,20 @@ int registry_run(struct registry *r, int fd, unsigned timeout_ms, struct err *er
         int k;
 
         start_due(r);
+        k = registry_http_perform(r->http, err);
+        if (k != 0)
+                return MIN(k, 0);
+        /* only now is it known which pipes are full: what is not waited for here costs a time-out
+         */
         LIST_FOREACH (t, &r->transfers, node) {
                 if (t->retry_at)
                         timeout_ms = MIN(timeout_ms, 100);
-                if (!is_waiting(t) || n == TRANSFERS_MAX)
-                        continue;
-                fds[n++] = (struct pollfd){ .fd = t->fd, .events = POLLOUT };
+                if (is_waiting(t) && n < TRANSFERS_MAX)
+                        fds[n++] = (struct pollfd){ .fd = t->fd, .events = POLLOUT };
         }
         if (fd >= 0)
-                fds[n] = (struct pollfd){ .fd = fd, .events = POLLIN };
-        k = registry_http_run(r->http, fds, n + (fd >= 0), timeout_ms, err);
+                fds[n++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+        k = registry_http_wait(r->http, fds, n, timeout_ms, err);
         if (k < 0)
                 return k;
         LIST_FOREACH_SAFE (t, next, &r->transfers, node)

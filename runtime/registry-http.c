@@ -553,11 +553,30 @@ int registry_http_get(struct registry_http *h, const struct http_ask *ask, struc
         return ret->body ? 0 : err_sys(err, -ENOMEM, "ask '%s'", ask->url->host);
 }
 
-int registry_http_run(struct registry_http *h, struct pollfd *fds, size_t n_fds,
-                      unsigned timeout_ms, struct err *err)
+int registry_http_perform(struct registry_http *h, struct err *err)
+{
+        int running, ended = 0;
+        CURLMsg *m;
+
+        if (curl_multi_perform(h->multi, &running) != CURLM_OK)
+                return err_set(err, -EIO, "libcurl gave up");
+        while ((m = curl_multi_info_read(h->multi, &running))) {
+                struct http_stream *s = NULL;
+                CURLcode code = m->data.result;
+
+                if (m->msg != CURLMSG_DONE)
+                        continue;
+                curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s);
+                finish(s, code);
+                ended++;
+        }
+        return ended;
+}
+
+int registry_http_wait(struct registry_http *h, struct pollfd *fds, size_t n_fds,
+                       unsigned timeout_ms, struct err *err)
 {
         struct curl_waitfd extra[32] = { 0 };
-        int running;
 
         if (n_fds > ARRAY_SIZE(extra))
                 return err_set(err, -E2BIG, "too many descriptors to wait for");
@@ -566,13 +585,7 @@ int registry_http_run(struct registry_http *h, struct pollfd *fds, size_t n_fds,
                 extra[i].events = (short)((fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
                                           (fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0));
         }
-        if (curl_multi_perform(h->multi, &running) != CURLM_OK)
+        if (curl_multi_poll(h->multi, extra, (unsigned)n_fds, (int)timeout_ms, NULL) != CURLM_OK)
                 return err_set(err, -EIO, "libcurl gave up");
-        if (dispatch(h, NULL, NULL) == 0 &&
-            curl_multi_poll(h->multi, extra, (unsigned)n_fds, (int)timeout_ms, NULL) != CURLM_OK)
-                return err_set(err, -EIO, "libcurl gave up");
-        for (size_t i = 0; i < n_fds; i++)
-                fds[i].revents = (short)((extra[i].revents & CURL_WAIT_POLLIN ? POLLIN : 0) |
-                                         (extra[i].revents & CURL_WAIT_POLLOUT ? POLLOUT : 0));
         return 0;
 }

@@ -72,9 +72,11 @@ struct http_stream *http_stream_cancel(struct http_stream *s);
 
 struct pollfd;
 /**
- * registry_http_run() - let streams go on until something happens
- * @fds: descriptors of the caller's to wait for beside them; revents are filled in
- * Return: 0 or a negative errno.
+ * registry_http_perform() - let streams go on as far as they can without waiting
+ * Return: how many ended; negative errno.
  */
-int registry_http_run(struct registry_http *h, struct pollfd *fds, size_t n_fds,
-                      unsigned timeout_ms, struct err *err);
+int registry_http_perform(struct registry_http *h, struct err *err);
+/* Waits for streams, and for descriptors of the caller's (those that perform has made it wait for,
+ * too: so perform comes first). */
+int registry_http_wait(struct registry_http *h, struct pollfd *fds, size_t n_fds,
+                       unsigned timeout_ms, struct err *err);

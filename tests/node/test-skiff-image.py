@@ -216,6 +216,13 @@ class Ends(Images):
         self.assertEqual(events[-1]["error"]["kind"], "registry_unavailable")
         self.assertIn("too slow", events[-1]["error"]["message"])
 
+    def test_a_full_pipe_is_not_slept_over(self):
+        # a pipe holds 1 MiB: a time-out for each time it is full would make this 20 s
+        self.r.image("app", "t", [tar({"big": os.urandom(40 << 20)})], compress=None)
+        began = time.time()
+        self.assertEqual(Job(self.folder, self.job()).finish()[-1], {"done": True})
+        self.assertLess(time.time() - began, 12)
+
     def test_progress_is_told(self):
         self.r.image("app", "t", [BIG])
         data = self.r.blobs[sha256(gzip.compress(BIG, mtime=0))]
