@@ -26,7 +26,7 @@ struct entry {
         struct kube_call *call; /* owned */
         sd_event_source *timer; /* owned */
         struct backoff backoff;
-        unsigned refusals; /* in a row, of this status */
+        unsigned refusals; /* in a row */
 };
 
 struct status_writer {
@@ -114,6 +114,12 @@ static void try_again(struct entry *e, int status, const struct err *err, const 
         sd_event_source_set_enabled(e->timer, SD_EVENT_ONESHOT);
 }
 
+/* The same words will be refused again: the server found fault with what they say. */
+static bool is_refused_for_good(int status)
+{
+        return status == 400 || status == 413 || status == 422;
+}
+
 static void entry_accepted(struct entry *e)
 {
         backoff_reset(&e->backoff);
@@ -150,6 +156,12 @@ static void on_patched(_unused_ struct kube_call *call, int status, json_t *obje
                 log_pod_debug(e->pod, "Its status has no pod in the API any more: %s",
                               err_text(err));
                 entry_gone(e);
+        } else if (is_refused_for_good(status)) {
+                /* what comes next, a newer status or the deletion, does not wait for this one */
+                log_pod_error(e->pod, 0, "Failed to write the pod's status, dropping it: %s",
+                              err_text(err));
+                entry_accepted(e);
+                entry_go_on(e);
         } else {
                 if (!e->want) /* unless there is a newer one */
                         e->want = json_incref(sent);
