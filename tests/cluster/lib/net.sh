@@ -64,4 +64,6 @@ net_down() {
         for ns in /run/netns/"$HUB" /run/netns/"$HUB"-*; do
                 [ ! -e "$ns" ] || ip netns delete "${ns##*/}"
         done
+        # ip mounts the folder on itself with the first name in it, and leaves that behind
+        [ -n "$(ls -A /run/netns 2>/dev/null)" ] || ! mountpoint -q /run/netns || umount /run/netns || true
 }
