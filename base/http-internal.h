@@ -67,3 +67,5 @@ void http_request_conclude(struct http_request *r, CURLcode code);
 void http_request_report(struct http_request *r);
 /* Takes it out of curl and lets it end with what stands in .error and .err. */
 void http_session_finish(struct http_session *s, struct http_request *r);
+/* @fd is a new socket: what was watched under its number is closed. */
+void http_session_socket_opened(struct http_session *s, int fd);

@@ -101,6 +101,7 @@ static curl_socket_t on_curl_open_socket(void *userdata, curlsocktype purpose,
 
         if (fd < 0)
                 return CURL_SOCKET_BAD;
+        http_session_socket_opened(s, fd);
         if (purpose == CURLSOCKTYPE_IPCXN && address->family != AF_UNIX) {
                 set_socket_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
                 set_socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_SEC);
@@ -186,7 +187,13 @@ static void set_session_options(struct http_request *r)
         SET(r, CURLOPT_NOPROGRESS, 1L);
         SET(r, CURLOPT_PROTOCOLS_STR, "http,https");
         SET(r, CURLOPT_PATH_AS_IS, 1L);
-        SET(r, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+        SET(r, CURLOPT_HTTP_VERSION,
+            o->one_shot ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
+        if (o->one_shot) {
+                SET(r, CURLOPT_FRESH_CONNECT, 1L);
+                SET(r, CURLOPT_FORBID_REUSE, 1L);
+        }
+        SET(r, CURLOPT_QUICK_EXIT, 1L); /* a cancelled name resolution is not waited for */
         SET(r, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER_SIZE);
         SET(r, CURLOPT_UPLOAD_BUFFERSIZE, (long)RECEIVE_BUFFER_SIZE);
         SET(r, CURLOPT_PROXY, o->proxy_url ? o->proxy_url : "");

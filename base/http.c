@@ -11,16 +11,25 @@
 #include "base/http.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/http-internal.h"
 #include "base/log.h"
 
 #define STREAMS_MAX 1000 /* of one HTTP/2 connection; the server's own limit is lower */
 
+/*
+ * One of curl's sockets that is watched. libcurl closes a socket whose connect() failed before it
+ * tells us to forget it (7.88 to 8.1), so the number is soon another file's. The loop watches a
+ * duplicate of our own: what we added to epoll can always be taken out of it.
+ */
 struct session_socket {
         struct list_node node;
-        sd_event_source *source;
+        struct http_session *session; /* borrowed */
+        int fd;                       /* curl's, a number only */
+        sd_event_source *source;      /* owns the duplicate; NULL: .fd was closed unsaid */
 };
 
 static void session_step(struct http_session *s);
@@ -111,10 +120,12 @@ static void run_curl(struct http_session *s, curl_socket_t fd, int mask)
         session_unref(s);
 }
 
-static int on_socket_ready(_unused_ sd_event_source *source, int fd, uint32_t revents,
+static int on_socket_ready(_unused_ sd_event_source *source, _unused_ int own, uint32_t revents,
                            void *userdata)
 {
-        run_curl(userdata, fd,
+        const struct session_socket *k = userdata; /* may be gone when curl returns */
+
+        run_curl(k->session, k->fd,
                  (revents & EPOLLIN ? CURL_CSELECT_IN : 0) |
                          (revents & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                          (revents & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
@@ -152,11 +163,17 @@ static void socket_free(struct session_socket *k)
 static int socket_add(struct http_session *s, curl_socket_t fd, uint32_t events)
 {
         struct session_socket *k = calloc(1, sizeof *k);
+        int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-        if (!k || sd_event_add_io(s->event, &k->source, fd, events, on_socket_ready, s) < 0) {
+        if (!k || own < 0 ||
+            sd_event_add_io(s->event, &k->source, own, events, on_socket_ready, k) < 0) {
+                safe_close(own);
                 free(k);
-                return -1; /* curl fails the transfer */
+                return -1; /* curl fails every transfer under way; they are started again */
         }
+        sd_event_source_set_io_fd_own(k->source, true);
+        k->session = s;
+        k->fd = fd;
         list_append(&s->sockets, &k->node);
         curl_multi_assign(s->multi, fd, k);
         return 0;
@@ -177,9 +194,20 @@ static int on_curl_socket(_unused_ CURL *easy, curl_socket_t fd, int what, void 
                 }
                 return 0;
         }
-        if (k)
+        if (k && k->source)
                 return sd_event_source_set_io_events(k->source, events) < 0 ? -1 : 0;
+        if (k)
+                socket_free(k);
         return socket_add(s, fd, events);
+}
+
+void http_session_socket_opened(struct http_session *s, int fd)
+{
+        struct session_socket *k;
+
+        LIST_FOREACH (k, &s->sockets, node)
+                if (k->fd == fd)
+                        k->source = sd_event_source_disable_unref(k->source);
 }
 
 static int on_curl_timer(_unused_ CURLM *multi, long timeout_msec, void *userdata)
@@ -214,8 +242,6 @@ static int multi_open(struct http_session *s)
         curl_multi_setopt(s->multi, CURLMOPT_TIMERDATA, s);
         curl_multi_setopt(s->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
         curl_multi_setopt(s->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_MAX);
-        curl_multi_setopt(s->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
-                          (long)s->options.max_host_connections);
         return 0;
 }
 
