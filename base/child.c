@@ -161,8 +161,7 @@ static int on_killed_child_end(sd_event_source *s, _unused_ int fd, _unused_ uin
 
         waitid(P_PIDFD, (id_t)fd, &si, WEXITED | WNOHANG);
         sd_event_source_set_enabled(s, SD_EVENT_OFF);
-        sd_event_source_set_floating(s, false);
-        sd_event_source_unref(s);
+        sd_event_source_set_floating(s, false); /* its only reference */
         return 0;
 }
 
@@ -440,11 +439,6 @@ int child_spawn(sd_event *event, const struct child_options *options, child_done
                 return err_sys(err, r, "watch '%s'", options->argv[0]);
         *ret = TAKE_PTR(c);
         return 0;
-}
-
-int child_pidfd(const struct child *c)
-{
-        return c->pidfd;
 }
 
 int child_kill(struct child *c, int signal)

@@ -111,11 +111,10 @@ static void on_peer_gone(_unused_ struct http_exchange *x, void *userdata)
         session_free(userdata);
 }
 
-static int watch_output(struct session *s, struct stream *st, int fd)
+static int watch_output(struct session *s, struct stream *st)
 {
-        int r;
+        int r, fd = st->fd;
 
-        st->fd = fd;
         if (fd < 0)
                 return 0;
         r = fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
@@ -142,19 +141,18 @@ static void on_started(int r, const struct exec_streams *streams, const struct e
                 return;
         }
         safe_close(streams->stdin_fd);
-        s->out = (struct stream){ .owner = s, .fd = -1, .frame = EXEC_FRAME_STDOUT };
-        s->err = (struct stream){ .owner = s, .fd = -1, .frame = EXEC_FRAME_STDERR };
+        s->out =
+                (struct stream){ .owner = s, .fd = streams->stdout_fd, .frame = EXEC_FRAME_STDOUT };
+        s->err =
+                (struct stream){ .owner = s, .fd = streams->stderr_fd, .frame = EXEC_FRAME_STDERR };
         r = http_stream_begin(s->x, 200, "application/vnd.skiff.exec-frames", &ops, s);
         if (r < 0) {
-                safe_close(streams->stdout_fd);
-                safe_close(streams->stderr_fd);
                 local_api_fail(s->x, 500, "out of memory");
                 session_free(s);
                 return;
         }
         s->streaming = true;
-        if (watch_output(s, &s->out, streams->stdout_fd) < 0 ||
-            watch_output(s, &s->err, streams->stderr_fd) < 0) {
+        if (watch_output(s, &s->out) < 0 || watch_output(s, &s->err) < 0) {
                 http_stream_abort(s->x);
                 session_free(s);
                 return;

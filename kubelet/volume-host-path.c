@@ -129,8 +129,11 @@ int host_path_check_new(sd_event *event, const char *path, const char *type, hos
         }
         args.pidfd = (uint64_t)(uintptr_t)&pidfd;
         pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-        if (pid == 0)
+        if (pid == 0) {
+                /* it may hang for long, and keeps nothing of ours open meanwhile */
+                close_range(3, ~0U, 0);
                 _exit(look(path, kind));
+        }
         if (pid < 0) {
                 r = -errno;
                 host_path_check_free(c);

@@ -298,7 +298,8 @@ static int adopt(struct supervisor *s, size_t index, struct err *err)
 
         for (size_t i = index; r == 0 && i-- > 0;) {
                 fds[n] = open_root(&s->slots[i], err);
-                r = MIN(fds[n++], 0);
+                r = MIN(fds[n], 0);
+                n++;
                 if (s->slots[i].result.tree.root_is_opaque)
                         break;
         }

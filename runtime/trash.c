@@ -83,8 +83,13 @@ static void start_sweeper(struct trash *t)
         r = t->sweeper_pidfd < 0 ? -errno
                                  : sd_event_add_io(t->rt->event, &t->sweeper_source,
                                                    t->sweeper_pidfd, EPOLLIN, on_sweeper_end, t);
-        if (r < 0)
+        if (r < 0) {
                 log_warn(r, "Failed to watch the removal of '%s/trash'", t->rt->options.state_dir);
+                kill(t->sweeper, SIGKILL);
+                waitpid(t->sweeper, NULL, 0);
+                t->sweeper_pidfd = safe_close(t->sweeper_pidfd);
+                t->sweeper = 0;
+        }
 }
 
 int trash_new(struct runtime *rt, struct trash **ret, struct err *err)
