@@ -43,6 +43,5 @@ int child_spawn(sd_event *event, const struct child_options *options, child_done
                 void *userdata, struct child **ret, struct err *err);
 /* Kills (its process group) and reaps one that still runs; done is not called. Returns NULL. */
 struct child *child_free(struct child *c);
-int child_pidfd(const struct child *c);      /* borrowed */
 int child_kill(struct child *c, int signal); /* the program alone; -ESRCH when it has ended */
 DEFINE_CLEANUP(struct child *, child_free)

@@ -56,7 +56,6 @@ struct http_exchange {
         const struct http_stream_ops *ops;
         void (*on_closed)(struct http_exchange *x, void *userdata);
         void *closed_userdata; /* of ops or on_closed */
-        void *userdata;
         bool is_streaming;
 };
 

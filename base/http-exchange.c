@@ -58,16 +58,6 @@ const char *http_exchange_upgrade_protocol(const struct http_exchange *x)
         return x->head.upgrade;
 }
 
-void http_exchange_set_userdata(struct http_exchange *x, void *userdata)
-{
-        x->userdata = userdata;
-}
-
-void *http_exchange_userdata(const struct http_exchange *x)
-{
-        return x->userdata;
-}
-
 void http_exchange_trust(struct http_exchange *x)
 {
         struct http_conn *c = x->conn;

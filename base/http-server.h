@@ -103,9 +103,6 @@ size_t http_exchange_query_all(const struct http_exchange *x, const char *key, c
 const char *http_exchange_header(const struct http_exchange *x, const char *name);
 const char *http_exchange_body(const struct http_exchange *x, size_t *ret_len);
 const struct http_peer *http_exchange_peer(const struct http_exchange *x);
-void http_exchange_set_userdata(struct http_exchange *x, void *userdata);
-void *http_exchange_userdata(const struct http_exchange *x);
-
 const char *http_exchange_upgrade_protocol(const struct http_exchange *x); /* asked for, or NULL */
 /* The peer has shown who it is: its connection no longer counts as untrusted. */
 void http_exchange_trust(struct http_exchange *x);

@@ -24,10 +24,9 @@ struct http_session_options {
         const char *user_agent;
         const char *unix_socket; /* NULL, or connect here whatever the URL's host */
         bool insecure_skip_verify;
-        bool one_shot;                 /* a fresh connection for every request, HTTP/1.1 (probes) */
-        usec_t connect_timeout_usec;   /* 0: 10 s */
-        usec_t tcp_user_timeout_usec;  /* TCP_USER_TIMEOUT; 0: 30 s */
-        unsigned max_host_connections; /* 0: no limit (HTTP/2 multiplexes anyway) */
+        bool one_shot;                /* a fresh connection for every request, HTTP/1.1 (probes) */
+        usec_t connect_timeout_usec;  /* 0: 10 s */
+        usec_t tcp_user_timeout_usec; /* TCP_USER_TIMEOUT; 0: 30 s */
 };
 
 struct http_response {

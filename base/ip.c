@@ -156,11 +156,6 @@ bool cidr_contains(const struct cidr *c, const struct ip *ip)
         return ip_equal(&head, &c->ip);
 }
 
-struct cidr cidr_of_ip(const struct ip *ip)
-{
-        return (struct cidr){ .ip = *ip, .prefix = (uint8_t)(8 * ip_len(ip)) };
-}
-
 struct ip_range cidr_range(const struct cidr *c)
 {
         struct ip_range range = { .first = c->ip, .last = c->ip };

@@ -43,7 +43,6 @@ bool ip_is_unspecified(const struct ip *ip);
 int cidr_parse(const char *text, struct cidr *ret);
 const char *cidr_format(const struct cidr *c, char buf[static CIDR_TEXT_MAX]);
 bool cidr_contains(const struct cidr *c, const struct ip *ip);
-struct cidr cidr_of_ip(const struct ip *ip); /* /32 or /128 */
 struct ip_range cidr_range(const struct cidr *c);
 /* Sorts, and joins what overlaps or touches. Returns how many are left. */
 size_t ip_ranges_merge(struct ip_range *ranges, size_t n);

@@ -36,14 +36,6 @@ static inline void list_append(struct list *l, struct list_node *n)
         l->head.prev = n;
 }
 
-static inline void list_prepend(struct list *l, struct list_node *n)
-{
-        n->next = l->head.next;
-        n->prev = &l->head;
-        n->next->prev = n;
-        l->head.next = n;
-}
-
 /* Harmless for a node that is in no list. */
 static inline void list_remove(struct list_node *n)
 {

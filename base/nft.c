@@ -369,21 +369,6 @@ void nft_batch_add_set(struct nft_batch *b, const struct nft_set *set)
         b->count++;
 }
 
-void nft_batch_delete_set(struct nft_batch *b, const char *set)
-{
-        struct nl_msg *m;
-        int r = 0;
-
-        finish_elements(b);
-        m = new_message(b, NFT_MSG_DELSET, 0, MESSAGE_ROOM);
-        if (m) {
-                netlink_keep(&r, nla_put_string(m, NFTA_SET_TABLE, b->table));
-                netlink_keep(&r, nla_put_string(m, NFTA_SET_NAME, set));
-        }
-        append(b, m, r);
-        b->count++;
-}
-
 void nft_batch_flush_set(struct nft_batch *b, const char *set)
 {
         struct nl_msg *m;

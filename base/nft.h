@@ -124,7 +124,6 @@ void nft_batch_flush_chain(struct nft_batch *b, const char *chain);
 void nft_batch_add_rule(struct nft_batch *b, const char *chain, const struct nft_rule *rule,
                         const char *comment);
 void nft_batch_add_set(struct nft_batch *b, const struct nft_set *set);
-void nft_batch_delete_set(struct nft_batch *b, const char *set);
 void nft_batch_flush_set(struct nft_batch *b, const char *set);
 /* Fine when the same element exists; -EBUSY with other data, -EEXIST for another interval. */
 void nft_batch_add_element(struct nft_batch *b, const struct nft_set *set,

@@ -17,7 +17,6 @@ typedef uint64_t usec_t; /* microseconds; the one typedef of the code base, as s
 #define ACCURACY_USEC   1 /* for sd_event timers, where 0 would mean 250 ms */
 
 usec_t now_monotonic(void); /* CLOCK_MONOTONIC; sd_event_now(CLOCK_MONOTONIC) agrees with it */
-usec_t now_boottime(void);  /* CLOCK_BOOTTIME: goes on over suspend; what a lease is measured by */
 usec_t now_realtime(void);  /* CLOCK_REALTIME since the epoch */
 
 enum { TIME_TEXT_MAX = 40 };

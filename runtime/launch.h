@@ -91,10 +91,9 @@ struct launch_request {               /* all borrowed, and only until launch_sta
         const struct plan_view *plan; /* of the container */
         const struct plan_view *exec; /* of the exec; NULL: the container itself is started */
         const struct launch_sandbox *sandbox;
-        int cgroup;             /* directory of the container's cgroup */
-        int seccomp;            /* memfd with the program, or -1 */
-        int container_pidfd;    /* an exec joins it; else -1 */
-        bool container_own_pid; /* the exec's container has a PID namespace of its own */
+        int cgroup;          /* directory of the container's cgroup */
+        int seccomp;         /* memfd with the program, or -1 */
+        int container_pidfd; /* an exec joins it; else -1 */
         bool terminal;
         int stdio[3]; /* the child's ends; -1: of the terminal */
 };
