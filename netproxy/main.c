@@ -38,6 +38,7 @@ struct proxy {
         struct feed *feed;            /* owned */
         struct health *health;        /* owned */
         sd_event_source *late;        /* owned */
+        sd_event_source *watch;       /* owned; of the configuration file */
         bool is_ready;
         char *status; /* owned; told last */
 };
@@ -45,6 +46,7 @@ struct proxy {
 static void proxy_done(struct proxy *p)
 {
         sd_event_source_disable_unref(p->late);
+        sd_event_source_disable_unref(p->watch);
         health_free(p->health);
         feed_free(p->feed);
         sync_free(p->sync);
@@ -210,7 +212,8 @@ static int watch_surroundings(struct proxy *p, struct err *err)
         }
         if (!p->options.config)
                 return 0;
-        r = sd_event_add_inotify(p->event, NULL, p->options.config,
+        /* systemd 252 leaks this source, and the loop with it, when nobody takes it */
+        r = sd_event_add_inotify(p->event, &p->watch, p->options.config,
                                  IN_CLOSE_WRITE | IN_MOVE_SELF | IN_DELETE_SELF, on_config_changed,
                                  NULL);
         return r < 0 ? err_sys(err, r, "watch '%s'", p->options.config) : 0;

@@ -299,7 +299,7 @@ class Restarts(Proxy):
 
     def test_sigterm_leaves_everything_and_cleanup_takes_it(self):
         self.spawn()
-        self.assertEqual(self.stop(), 0)
+        self.assertEqual(self.stop(), 0, self.log())
         self.assertEqual(answers(), {POD_A, POD_B})
         subprocess.run([PROXY, "--cleanup", "--run-dir", f"{self.folder}/run"], check=True)
         self.assertNotIn(ask(), (POD_A, POD_B))
