@@ -37,18 +37,6 @@ struct attempt {
         sd_event_source *io, *timer; /* owned */
 };
 
-uint16_t handler_port(const struct pod_int_or_name *port, const struct pod_container *container)
-{
-        uint16_t number;
-
-        if (!port->name)
-                return port->number > 0 && port->number <= UINT16_MAX ? (uint16_t)port->number : 0;
-        for (size_t i = 0; i < container->n_ports; i++)
-                if (streq_null(container->ports[i].name, port->name))
-                        return container->ports[i].container_port;
-        return text_to_u16(port->name, &number) == 0 ? number : 0;
-}
-
 static void attempt_free(struct attempt *a)
 {
         runtime_op_abandon(a->exec);
@@ -379,20 +367,27 @@ static int start_tcp(struct attempt *a, const char *host, uint16_t port, struct 
 
 /* ---- all ---- */
 
+static int bad_port(const struct pod_int_or_name *port, struct err *err)
+{
+        static const char rule[] = "expected a port name of the container or 1 to 65535";
+
+        return port->name ? err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "couldn't find port: %s: %s",
+                                         port->name, rule)
+                          : err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "couldn't find port: %d: %s",
+                                         port->number, rule);
+}
+
 static int start_networked(struct attempt *a, struct err *err)
 {
         const struct pod_handler *h = a->options.handler;
         const char *host = h->host && *h->host ? h->host : a->options.pod_ip;
-        uint16_t port = handler_port(&h->port, a->options.container);
+        uint16_t port;
 
         if (!host || !*host)
                 return err_set(err, -ENODEV,
                                "failed to find networking container: the pod has no IP yet");
-        if (!port)
-                return err_set_kind(
-                        err, -EINVAL, ERR_BAD_INPUT,
-                        "couldn't find port: %s: expected a port name of the container or 1 to 65535",
-                        h->port.name ? h->port.name : "0");
+        if (pod_port_number(a->options.container, &h->port, &port) < 0)
+                return bad_port(&h->port, err);
         return h->kind == POD_HANDLER_HTTP_GET ? start_http(a, host, port, err)
                                                : start_tcp(a, host, port, err);
 }

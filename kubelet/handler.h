@@ -40,5 +40,3 @@ int attempt_start(struct handlers *h, const struct attempt_options *options, str
 /* done is not called; what runs in a container goes on to its own time-out. NULL is fine; returns
  * NULL. */
 struct attempt *attempt_cancel(struct attempt *a);
-/* A port by number or by the container's name for it; 0: there is none of that name. Pure. */
-uint16_t handler_port(const struct pod_int_or_name *port, const struct pod_container *container);

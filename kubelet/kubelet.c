@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/option.h"
 #include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/context.h"
@@ -338,14 +339,12 @@ static int choose_name(struct kubelet *k, struct err *err)
         return 0;
 }
 
-/* Several nodes on one machine: what is shared by name carries this. "" would be too short for an
- * interface name. */
+/* "" would be too short for an interface's name. */
 static char *instance_id(const char *run_dir)
 {
-        if (streq(run_dir, "/run/skiff"))
-                return strdup("sk");
-        return text_printf("s%06x",
-                           (unsigned)(fnv1a(run_dir, strlen(run_dir), FNV1A_SEED) & 0xffffff));
+        char id[RUN_DIR_ID_MAX];
+
+        return strdup(run_dir_id(run_dir, id)[0] ? id : "sk");
 }
 
 static int64_t quantity_of(const struct string_map *m, const char *key, bool milli)

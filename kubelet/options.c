@@ -5,7 +5,7 @@
 #include <string.h>
 #include <syslog.h>
 
-#include "base/log.h"
+#include "base/option.h"
 #include "base/text.h"
 
 const char options_help[] =
@@ -29,7 +29,7 @@ const char options_help[] =
         "      --help                    print this and exit\n";
 
 enum option_id {
-        OPT_CONFIG = 256,
+        OPT_CONFIG = OPTION_FIRST,
         OPT_KUBECONFIG,
         OPT_HOSTNAME,
         OPT_NODE_IP,
@@ -90,7 +90,7 @@ static int parse_labels(const char *text, struct string_map *ret, struct err *er
         int r = strv_split(text, ",", &pairs);
 
         if (r < 0)
-                return r;
+                return err_sys(err, r, "read --node-labels");
         STRV_FOREACH (pair, pairs) {
                 char *equals = strchr(*pair, '=');
 
@@ -103,65 +103,52 @@ static int parse_labels(const char *text, struct string_map *ret, struct err *er
         return decode_string_map(o, ret, NULL, err);
 }
 
-static int set_path(char **member, const char *option, const char *value, struct err *err)
+static int take(int id, const char *name, const char *value, void *userdata, struct err *err)
 {
-        if (value[0] != '/')
-                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
-                                    "--%s: '%s': expected an absolute path", option, value);
-        return free_and_strdup(member, value);
-}
+        struct options *o = userdata;
 
-static int take(struct options *o, int id, const char *name, const char *value, struct err *err)
-{
         switch (id) {
         case OPT_CONFIG:
-                return free_and_strdup(&o->config, value);
+                return option_set_text(&o->config, name, value, err);
         case OPT_KUBECONFIG:
-                return free_and_strdup(&o->kubeconfig, value);
+                return option_set_text(&o->kubeconfig, name, value, err);
         case OPT_HOSTNAME:
-                return free_and_strdup(&o->hostname_override, value);
+                return option_set_text(&o->hostname_override, name, value, err);
         case OPT_NODE_IP:
-                return free_and_strdup(&o->node_ip, value);
+                return option_set_text(&o->node_ip, name, value, err);
         case OPT_NODE_LABELS:
                 return parse_labels(value, &o->node_labels, err);
         case OPT_ROOT_DIR:
-                return set_path(&o->root_dir, name, value, err);
+                return option_set_path(&o->root_dir, name, value, err);
         case OPT_RUN_DIR:
-                return set_path(&o->run_dir, name, value, err);
+                return option_set_path(&o->run_dir, name, value, err);
         case OPT_STATE_DIR:
-                return set_path(&o->state_dir, name, value, err);
+                return option_set_path(&o->state_dir, name, value, err);
         case OPT_POD_LOG_DIR:
-                return set_path(&o->pod_log_dir, name, value, err);
+                return option_set_path(&o->pod_log_dir, name, value, err);
         case OPT_CONTAINER_LOG_DIR:
-                return set_path(&o->container_log_dir, name, value, err);
+                return option_set_path(&o->container_log_dir, name, value, err);
         case OPT_LIBEXEC_DIR:
-                return set_path(&o->libexec_dir, name, value, err);
+                return option_set_path(&o->libexec_dir, name, value, err);
         case OPT_REGISTRIES:
-                return set_path(&o->registries, name, value, err);
+                return option_set_path(&o->registries, name, value, err);
         case OPT_LOG_LEVEL:
-                o->log_level = log_level_parse(value);
-                return o->log_level < 0
-                               ? err_set_kind(
-                                         err, -EINVAL, ERR_BAD_INPUT,
-                                         "--log-level: '%s': expected debug, info, warning or error",
-                                         value)
-                               : 0;
+                return option_set_log_level(&o->log_level, name, value, err);
         case OPT_VERSION:
                 o->show_version = true;
                 return 0;
         case OPT_HELP:
                 o->show_help = true;
                 return 0;
-        default:
-                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "see --help");
         }
+        return 0;
 }
 
 static int set_defaults(struct options *o)
 {
         o->log_level = LOG_INFO;
         o->root_dir = strdup("/var/lib/kubelet");
-        o->run_dir = strdup("/run/skiff");
+        o->run_dir = strdup(RUN_DIR_DEFAULT);
         o->state_dir = strdup("/var/lib/skiff");
         o->container_log_dir = strdup("/var/log/containers");
         o->libexec_dir = strdup(SKIFF_LIBEXEC_DIR);
@@ -174,22 +161,8 @@ static int set_defaults(struct options *o)
 
 int options_parse(int argc, char *const argv[], struct options *ret, struct err *err)
 {
-        int id, index, r;
-
         *ret = (struct options){ 0 };
-        r = set_defaults(ret);
-        opterr = 0;
-        optind = 0;
-        while (r == 0 && (id = getopt_long(argc, argv, "", long_options, &index)) >= 0) {
-                if (id == '?')
-                        return err_set_kind(
-                                err, -EINVAL, ERR_BAD_INPUT,
-                                "'%s': expected one of the options of --help, with its value",
-                                argv[MIN(optind, argc) - 1]);
-                r = take(ret, id, long_options[index].name, optarg, err);
-        }
-        if (r == 0 && optind < argc)
-                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "'%s': expected no further words",
-                                    argv[optind]);
-        return r == -ENOMEM ? err_sys(err, r, "read the options") : r;
+        if (set_defaults(ret) < 0)
+                return err_sys(err, -ENOMEM, "read the options");
+        return option_parse(argc, argv, long_options, take, ret, err);
 }

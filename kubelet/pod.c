@@ -262,13 +262,18 @@ const struct pod_volume *pod_find_volume(const struct pod *p, const char *name)
 int pod_port_number(const struct pod_container *c, const struct pod_int_or_name *port,
                     uint16_t *ret)
 {
+        uint16_t number;
+
         if (port->name) {
                 for (size_t i = 0; i < c->n_ports; i++)
                         if (streq_null(c->ports[i].name, port->name)) {
                                 *ret = c->ports[i].container_port;
                                 return 0;
                         }
-                return text_to_u16(port->name, ret) == 0 && *ret > 0 ? 0 : -ENOENT;
+                if (text_to_u16(port->name, &number) < 0 || number == 0)
+                        return -ENOENT;
+                *ret = number;
+                return 0;
         }
         if (port->number < 1 || port->number > UINT16_MAX)
                 return -ERANGE;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "base/log.h"
+#include "base/option.h"
 #include "base/text.h"
 
 const char options_help[] =
@@ -24,7 +24,7 @@ const char options_help[] =
         "      --help                    print this and exit\n";
 
 enum option_id {
-        OPT_CONFIG = 256,
+        OPT_CONFIG = OPTION_FIRST,
         OPT_HOSTNAME,
         OPT_RUN_DIR,
         OPT_POD_ROUTES,
@@ -57,30 +57,6 @@ void options_done(struct options *o)
         *o = (struct options){ 0 };
 }
 
-static int bad(struct err *err, const char *option, const char *value, const char *rule)
-{
-        return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "--%s: '%s': expected %s", option, value,
-                            rule);
-}
-
-static int set_path(char **path, const char *option, const char *value, struct err *err)
-{
-        size_t n = strlen(value);
-
-        if (value[0] != '/')
-                return bad(err, option, value, "an absolute path");
-        while (n > 1 && value[n - 1] == '/') /* "/run/skiff/" is the same instance */
-                n--;
-        free(*path);
-        *path = strndup(value, n);
-        return *path ? 0 : err_sys(err, -ENOMEM, "--%s", option);
-}
-
-static int set_text(char **text, const char *value, struct err *err)
-{
-        return free_and_strdup(text, value) < 0 ? err_sys(err, -ENOMEM, "read options") : 0;
-}
-
 static int set_pod_routes(struct options *o, const char *value, struct err *err)
 {
         static const char *const names[] = { "auto", "on", "off" };
@@ -91,34 +67,26 @@ static int set_pod_routes(struct options *o, const char *value, struct err *err)
                         return 0;
                 }
         }
-        return bad(err, "pod-routes", value, "on, off or auto");
+        return option_bad(err, "pod-routes", value, "on, off or auto");
 }
 
-static int set_log_level(struct options *o, const char *value, struct err *err)
+static int take(int id, const char *name, const char *value, void *userdata, struct err *err)
 {
-        int level = log_level_parse(value);
+        struct options *o = userdata;
 
-        if (level < 0)
-                return bad(err, "log-level", value, "debug, info, warning or error");
-        o->log_level = level;
-        return 0;
-}
-
-static int take_option(struct options *o, int id, const char *value, struct err *err)
-{
         switch (id) {
         case OPT_CONFIG:
-                return set_text(&o->config, value, err);
+                return option_set_text(&o->config, name, value, err);
         case OPT_HOSTNAME:
-                return set_text(&o->hostname_override, value, err);
+                return option_set_text(&o->hostname_override, name, value, err);
         case OPT_RUN_DIR:
-                return set_path(&o->run_dir, "run-dir", value, err);
+                return option_set_path(&o->run_dir, name, value, err);
         case OPT_POD_ROUTES:
                 return set_pod_routes(o, value, err);
         case OPT_CNI_DIR:
-                return set_path(&o->cni_dir, "cni-dir", value, err);
+                return option_set_path(&o->cni_dir, name, value, err);
         case OPT_LOG_LEVEL:
-                return set_log_level(o, value, err);
+                return option_set_log_level(&o->log_level, name, value, err);
         case OPT_CLEANUP:
                 o->cleanup = true;
                 return 0;
@@ -128,37 +96,24 @@ static int take_option(struct options *o, int id, const char *value, struct err 
         case OPT_HELP:
                 o->show_help = true;
                 return 0;
-        default:
-                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
-                                    "unknown option or missing value; see --help");
         }
+        return 0;
 }
 
-int options_parse(int argc, char *argv[], struct options *ret, struct err *err)
+int options_parse(int argc, char *const argv[], struct options *ret, struct err *err)
 {
-        int id, r = 0;
-
         *ret = (struct options){ .log_level = LOG_INFO };
-        ret->run_dir = strdup("/run/skiff");
+        ret->run_dir = strdup(RUN_DIR_DEFAULT);
         ret->cni_dir = strdup("/etc/cni/net.d");
         if (!ret->run_dir || !ret->cni_dir)
-                return err_sys(err, -ENOMEM, "read options");
-        opterr = 0;
-        optind = 1;
-        while (r == 0 && (id = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
-                r = take_option(ret, id, optarg, err);
-        if (r == 0 && optind < argc)
-                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
-                                    "'%s': expected options only; see --help", argv[optind]);
-        return r;
+                return err_sys(err, -ENOMEM, "read the options");
+        return option_parse(argc, argv, long_options, take, ret, err);
 }
 
 char *options_table_name(const struct options *o)
 {
-        if (streq(o->run_dir, "/run/skiff"))
-                return strdup("skiff-proxy");
-        /* skiffd names what it shares by the same digits */
-        return text_printf("skiff-proxy-s%06x",
-                           (unsigned)(fnv1a(o->run_dir, strlen(o->run_dir), FNV1A_SEED) &
-                                      0xffffff));
+        char id[RUN_DIR_ID_MAX];
+
+        run_dir_id(o->run_dir, id);
+        return text_printf("skiff-proxy%s%s", id[0] ? "-" : "", id);
 }

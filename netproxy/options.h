@@ -11,7 +11,7 @@ struct options {
 };
 extern const char options_help[];
 /* -EINVAL and the sentence in @err; options_done() also then. */
-int options_parse(int argc, char *argv[], struct options *ret, struct err *err);
+int options_parse(int argc, char *const argv[], struct options *ret, struct err *err);
 void options_done(struct options *o);
 /* "skiff-proxy", and with the instance's id for another run directory than /run/skiff. Owned. */
 char *options_table_name(const struct options *o);

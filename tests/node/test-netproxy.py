@@ -350,7 +350,8 @@ class BadInput(Proxy):
         self.assertIn("conntrack: udpTimeout: 'soon': expected a duration such as 1m30s", self.log())
         for arguments, sentence in ((["--pod-routes", "maybe"], "--pod-routes: 'maybe': expected on, off or auto"),
                                     (["--config", "/nonexistent"], "/nonexistent"),
-                                    (["--nonsense"], "unknown option"), (["x"], "expected options only")):
+                                    (["--nonsense"], "'--nonsense': expected one of the options of --help"),
+                                    (["x"], "'x': expected no further words")):
             result = subprocess.run([PROXY, *arguments], stderr=subprocess.PIPE, text=True, timeout=5)
             self.assertEqual(result.returncode, 1)
             self.assertIn(sentence, result.stderr)

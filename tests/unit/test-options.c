@@ -22,6 +22,15 @@ TEST(directories_have_the_kubelets_and_our_defaults)
         CHECK(o.kubeconfig == NULL);
 }
 
+TEST(a_directory_has_one_name_however_it_is_written)
+{
+        _cleanup_(options_done)
+        struct options o = { 0 };
+
+        CHECK_INT(parse(&o, NULL, "--run-dir", "/run//other/"), 0);
+        CHECK_STR(o.run_dir, "/run/other");
+}
+
 TEST(labels_are_pairs)
 {
         _cleanup_(options_done)
