@@ -31,6 +31,23 @@ static void check_file(const char *dir, const char *file, const char *want)
         CHECK_STR(text, want);
 }
 
+/* Within ten seconds @pid is the only process of the cgroup. */
+static void check_only_process(const char *dir, pid_t pid)
+{
+        _cleanup_free_ char *path = text_printf("%s/cgroup.procs", dir),
+                            *want = text_printf("%d\n", pid);
+
+        for (int i = 0; i < 1000; i++) {
+                _cleanup_free_ char *text = NULL;
+
+                CHECK_INT(fs_read_at(AT_FDCWD, path, 4096, &text, NULL), 0);
+                if (streq(text, want))
+                        return;
+                usleep(10000);
+        }
+        fail_msg("others than %d are in '%s'", pid, dir);
+}
+
 static bool exists(const char *path)
 {
         return access(path, F_OK) == 0;
@@ -91,7 +108,8 @@ TEST(a_container_lives_in_a_delegated_scope_of_its_pods_slice)
                 fail_msg("%s", err_text(&err));
         pid = start_in(leaf.fd);
         cgroup_leaf_done(&leaf);
-        usleep(200000); /* the placeholder is gone, the scope is not */
+        /* the placeholder leaves, the scope does not */
+        check_only_process(scope, pid);
         check_file(scope, "cpu.weight", "100");
         check_file(scope, "memory.max", "67108864");
         CHECK(cgroup_kill_container(t, pod, id) == 0);
