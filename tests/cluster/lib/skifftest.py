@@ -410,6 +410,17 @@ def test(function=None, *, alone=False, skiff_only=False, timeout=180):
 
 
 printing = threading.Lock()
+failed_rows = []  # what failed and the first line of why, for the end of the log
+
+
+def row(name, began, trouble):
+    """Prints how a check went; whether it went well."""
+    with printing:
+        print(f"{'not ok' if trouble else 'ok'} {time.monotonic() - began:6.1f} s  {name}", flush=True)
+        if trouble:
+            print(trouble, flush=True)
+            failed_rows.append(f"{name}: {trouble.strip().splitlines()[0][:200]}")
+    return not trouble
 
 
 def run_one(cluster, function, seconds):
@@ -428,14 +439,9 @@ def run_one(cluster, function, seconds):
                     trouble += f"    ({second!r})"
     except Exception as error:
         trouble = (trouble or "") + f"    around the test: {error!r}"
-    took = time.monotonic() - began
-    if not trouble and took > seconds:
+    if not trouble and time.monotonic() - began > seconds:
         trouble = f"    took longer than {seconds} s"
-    with printing:
-        print(f"{'not ok' if trouble else 'ok'} {took:6.1f} s  {function.__module__}: {function.__name__}", flush=True)
-        if trouble:
-            print(trouble, flush=True)
-    return not trouble
+    return row(f"{function.__module__}: {function.__name__}", began, trouble)
 
 
 def main(folder, patterns=(), at_once=6):
@@ -448,17 +454,22 @@ def main(folder, patterns=(), at_once=6):
         running = [pool.submit(run_one, cluster, function, seconds) for function, alone, _, seconds in wanted if not alone]
         results += [done.result() for done in running]
     results += [run_one(cluster, function, seconds) for function, alone, _, seconds in wanted if alone]
-    wait_namespaces_gone(cluster)
+    results.append(namespaces_go(cluster))
     return sum(results), len(results) - sum(results)
 
 
 def closing_line(passed, failed):
-    """The last line of a run; its exit status."""
+    """What failed, then the last line of a run; its exit status."""
+    for line in failed_rows:
+        print("failed: " + line)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
 
-def wait_namespaces_gone(cluster):
+def namespaces_go(cluster):
+    """A check of its own: with its pods ended, nothing holds up a test's namespace."""
+    began, trouble = time.monotonic(), None
+
     def look():
         left = [n["metadata"]["name"] for n in cluster.api.get("api/v1/namespaces")["items"]
                 if n["metadata"]["name"].startswith("t-")]
@@ -468,7 +479,8 @@ def wait_namespaces_gone(cluster):
     try:
         wait_for("the tests' namespaces are gone", look, timeout=60, every=0.5)
     except Failure as failure:
-        print(f"    {failure}")
+        trouble = f"    {failure}"
+    return row("the tests' namespaces go", began, trouble)
 
 
 def script():
