@@ -15,6 +15,7 @@ NODES  ?= 2
 KUBE   ?= v1.36.3
 DIR    ?= /tmp/skiff-cluster
 export KUBE
+export SKIFF_BUILD = $(abspath $(BUILD))
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -36,7 +37,7 @@ test: unit
 	@tools/setup run test
 	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite kernel --suite node
 	tests/cluster/run
-	@if [ -x tests/boot/run ]; then tests/boot/run; fi
+	tests/boot/run
 
 unit: all
 	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite unit

@@ -28,6 +28,14 @@ __attribute__((noreturn, format(printf, 1, 2))) void check_skip_all(const char *
         }                                                              \
         static void name(__attribute__((unused)) void **state)
 
+/* Skips the test that it stands in, saying in one line what this machine lacks. */
+#define SKIP(...)                                       \
+        do {                                            \
+                print_message("skipped: " __VA_ARGS__); \
+                print_message("\n");                    \
+                skip();                                 \
+        } while (0)
+
 #define CHECK(condition) assert_true(condition)
 #define CHECK_STR(a, b)  assert_string_equal((a), (b))
 #define CHECK_INT(a, b)  assert_int_equal((a), (b))

@@ -220,7 +220,7 @@ TEST(it_enters_a_network_and_a_mount_namespace)
         struct seen s;
 
         if (unshare(CLONE_NEWNET) < 0)
-                skip();
+                SKIP("no network namespace of our own: %s", strerror(errno));
         netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
         CHECK(setns(home, CLONE_NEWNET) == 0);
         s = run((struct child_options){ .argv = SHELL("ls /sys/class/net >/dev/null; "
@@ -249,7 +249,7 @@ TEST(it_is_born_in_its_cgroup)
                 CHECK_CONTAINS(s.output, "skiff-test-child");
                 return;
         }
-        skip();
+        SKIP("no writable cgroup v2 hierarchy");
 }
 
 TEST(free_kills_and_reaps_one_that_runs)

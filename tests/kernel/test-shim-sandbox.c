@@ -97,7 +97,7 @@ TEST(a_link_joins_sandbox_and_host_without_arp)
 TEST(ipv6_addresses_work_at_once_without_duplicate_address_detection)
 {
         if (!have_ipv6())
-                skip();
+                SKIP("no IPv6");
         rig_up(&(struct rig_sandbox){ .link = true, .ipv6 = true });
         CHECK_INT(host("ip link set lo up; ip -6 addr add fd77::1/128 dev lo"), 0);
         run_ok("ip -6 route | grep default; ping -6 -c1 -W2 fd77::1 >/dev/null && echo reached; "

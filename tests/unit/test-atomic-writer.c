@@ -126,7 +126,7 @@ TEST(a_group_owns_the_volume_and_may_read_it)
         struct stat st;
 
         if (geteuid() != 0)
-                skip();
+                SKIP("needs root");
         CHECK_INT(payload_add(&p, "token", "x", 1, 0600, NULL), 0);
         p.files[0].owner_only = true;
         CHECK_INT(atomic_writer_write(v.fd, &p, &owner, NULL), 1);
