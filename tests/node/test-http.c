@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -410,6 +413,72 @@ TEST(a_connection_is_used_again_until_the_session_is_reset)
                 CHECK(i < 99);
                 usleep(10000);
         }
+        finish(&r);
+}
+
+TEST(a_one_shot_session_connects_anew_each_time)
+{
+        struct run r;
+        json_auto_t *seen = NULL;
+
+        begin(&r);
+        json_decref(fake_ask(api, "POST", "/_control", "{\"op\":\"requests\",\"reset\":true}"));
+        http_session_free(r.session);
+        CHECK_INT(http_session_new(r.event, &(struct http_session_options){ .one_shot = true },
+                                   &r.session, NULL),
+                  0);
+        get(&r, "/healthz", (struct http_options){ 0 });
+        get(&r, "/healthz", (struct http_options){ 0 });
+        seen = fake_ask(api, "POST", "/_control", "{\"op\":\"requests\"}");
+        CHECK(json_integer_value(json_object_get(json_array_get(seen, 1), "port")) !=
+              json_integer_value(json_object_get(json_array_get(seen, 2), "port")));
+        finish(&r);
+}
+
+/* A socket that listens but takes no more: a connection to it stays under way. */
+static int listen_full(struct sockaddr_in *address, int *ret_filler)
+{
+        socklen_t size = sizeof *address;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        *address = (struct sockaddr_in){ .sin_family = AF_INET,
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        CHECK(bind(fd, (struct sockaddr *)address, size) == 0 && listen(fd, 0) == 0);
+        CHECK(getsockname(fd, (struct sockaddr *)address, &size) == 0);
+        *ret_filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK_INT(connect(*ret_filler, (struct sockaddr *)address, size), 0);
+        return fd;
+}
+
+/* A child forked while curl connects has the socket's file open too, and epoll goes on showing it.
+ */
+TEST(a_child_forked_meanwhile_does_not_make_the_loop_trip_over_a_cancelled_connection)
+{
+        struct sockaddr_in address;
+        _cleanup_free_ char *url = NULL;
+        int filler, fd = listen_full(&address, &filler);
+        pid_t child;
+        struct run r;
+
+        begin(&r);
+        url = text_printf("http://127.0.0.1:%d/", ntohs(address.sin_port));
+        start(&r, "", (struct http_options){ .url = url });
+        run_for(r.event, 50 * USEC_PER_MSEC);
+        CHECK_INT(r.n_done, 0);
+        child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                close(fd);
+                pause();
+                _exit(0);
+        }
+        http_cancel(r.request);
+        close(filler);
+        close(fd); /* what is sent again after a second is refused, and the child's copy shows it */
+        run_for(r.event, 1500 * USEC_PER_MSEC);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
         finish(&r);
 }
 
