@@ -64,6 +64,15 @@ static void put_status(struct pod_manager *m, struct pod *pod, json_t *status)
                 status_writer_put(m->ctx->statuses, target, status);
 }
 
+/* The server shows another status than ours. */
+static void put_again(struct entry *e)
+{
+        json_auto_t *status = e->worker ? pod_worker_status(e->worker) : json_incref(e->refusal);
+
+        if (status)
+                put_status(e->manager, e->pod, status);
+}
+
 static void on_status(_unused_ struct pod_worker *w, json_t *status, void *userdata)
 {
         struct entry *e = userdata;
@@ -269,16 +278,14 @@ static void update(struct entry *e, struct pod *pod)
         bool differs = pod_differs(old, pod);
 
         e->pod = pod_ref(pod);
-        if (m->ctx->statuses && !pod_is_static(pod)) {
-                json_auto_t *status = pod_status_json(pod);
-
-                if (status)
-                        status_writer_seen(m->ctx->statuses, pod, status);
-        }
+        if (m->ctx->statuses && !pod_is_static(pod) && status_writer_seen(m->ctx->statuses, pod))
+                put_again(e);
         if (e->worker && differs)
                 pod_worker_update(e->worker, pod);
         else if (!e->worker && e->refusal)
                 finish_deletion(e);
+        else if (!e->worker && !e->removed && !pod_is_static(pod))
+                begin(e); /* it could not be begun before */
         pod_unref(old);
 }
 
@@ -317,6 +324,8 @@ void pod_manager_removed(struct pod_manager *m, enum pod_source source, const ch
                                            : NULL;
 
         if (mirror && streq(mirror->uid, uid)) {
+                if (m->ctx->statuses)
+                        status_writer_forget(m->ctx->statuses, uid);
                 mirrors_unseen(m->options.mirrors, namespace, name);
                 return;
         }

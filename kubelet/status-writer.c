@@ -20,8 +20,9 @@ struct entry {
         struct pod *pod; /* one reference; the newest told */
         char *path;      /* owned; /api/v1/namespaces/…/pods/… */
         char *have;      /* owned; status of the server as JSON text (trees are ten times larger) */
-        json_t *want;    /* owned; NULL: nothing to write */
-        json_t *sending; /* owned; what the call under way makes of it */
+        uint64_t version; /* resourceVersion that .have is of; 0: unknown */
+        json_t *want;     /* owned; NULL: nothing to write */
+        json_t *sending;  /* owned; what the call under way makes of it */
         bool delete_wanted, deleting;
         struct kube_call *call; /* owned */
         sd_event_source *timer; /* owned */
@@ -97,19 +98,31 @@ static json_t *have_status(const struct entry *e)
         return json_object();
 }
 
-static void set_have(struct entry *e, const json_t *status)
+static uint64_t version_of(const char *resource_version)
 {
-        free(e->have);
-        e->have = status ? json_dumps(status, JSON_COMPACT) : NULL;
+        uint64_t v;
+
+        return resource_version && text_to_u64(resource_version, &v) == 0 ? v : 0;
 }
 
-static void try_again(struct entry *e, int status, const struct err *err, const char *what)
+/* @object is the server's answer: the whole pod. */
+static void set_have(struct entry *e, const json_t *object)
+{
+        const json_t *status = json_object_get(object, "status");
+
+        free(e->have);
+        e->have = status ? json_dumps(status, JSON_COMPACT) : NULL;
+        e->version = version_of(
+                json_text_at(json_object_get(object, "metadata"), "resourceVersion"));
+}
+
+static void try_again(struct entry *e, int status, const char *why, const char *what)
 {
         usec_t pause = status == 0 ? usec_jitter(AWAY_USEC, 100, random_u32())
                                    : usec_jitter(backoff_next(&e->backoff), 50, random_u32());
 
         if (status != 0 && e->refusals++ == 0)
-                log_pod_warn(e->pod, 0, "Failed to %s, trying again: %s", what, err_text(err));
+                log_pod_warn(e->pod, 0, "Failed to %s, trying again: %s", what, why);
         sd_event_source_set_time(e->timer, now_monotonic() + pause);
         sd_event_source_set_enabled(e->timer, SD_EVENT_ONESHOT);
 }
@@ -138,6 +151,43 @@ static void entry_gone(struct entry *e)
                 w->ops.on_gone(uid, w->ops.userdata);
 }
 
+/* A conflict: is it still our pod? */
+static void on_looked(_unused_ struct kube_call *call, int status, json_t *object,
+                      const struct err *err, void *userdata)
+{
+        struct entry *e = userdata;
+        const char *uid = json_text_at(json_object_get(object, "metadata"), "uid");
+
+        e->call = NULL;
+        if (status == 404 || (status == 200 && uid && !streq(uid, e->pod->uid))) {
+                log_pod_debug(e->pod, "Its status has no pod in the API any more");
+                entry_gone(e);
+                return;
+        }
+        if (status == 200)
+                set_have(e, object);
+        try_again(e, status, status == 200 ? "conflict" : err_text(err), "write the pod's status");
+}
+
+static int start(struct entry *e, const struct kube_request *request)
+{
+        _cleanup_err_ struct err err = { 0 };
+        int r = kube_start(e->writer->session, request, &e->call, &err);
+
+        if (r < 0)
+                try_again(e, -1, err_text(&err), "reach the API server");
+        return r;
+}
+
+static void look(struct entry *e)
+{
+        const struct kube_request request = {
+                .method = "GET", .path = e->path, .done = on_looked, .userdata = e
+        };
+
+        start(e, &request);
+}
+
 static void on_patched(_unused_ struct kube_call *call, int status, json_t *object,
                        const struct err *err, void *userdata)
 {
@@ -146,15 +196,11 @@ static void on_patched(_unused_ struct kube_call *call, int status, json_t *obje
 
         e->call = NULL;
         if (status == 200) {
-                const json_t *now = json_object_get(object, "status");
-
                 entry_accepted(e);
-                set_have(e, now ? now : sent);
-                e->writer->ops.on_written(e->pod->uid, now ? now : sent, e->writer->ops.userdata);
+                set_have(e, object);
                 entry_go_on(e);
-        } else if (status == 404 || status == 409) {
-                log_pod_debug(e->pod, "Its status has no pod in the API any more: %s",
-                              err_text(err));
+        } else if (status == 404) {
+                log_pod_debug(e->pod, "Its status has no pod in the API any more");
                 entry_gone(e);
         } else if (is_refused_for_good(status)) {
                 /* what comes next, a newer status or the deletion, does not wait for this one */
@@ -165,7 +211,10 @@ static void on_patched(_unused_ struct kube_call *call, int status, json_t *obje
         } else {
                 if (!e->want) /* unless there is a newer one */
                         e->want = json_incref(sent);
-                try_again(e, status, err, "write the pod's status");
+                if (status == 409)
+                        look(e);
+                else
+                        try_again(e, status, err_text(err), "write the pod's status");
         }
 }
 
@@ -176,20 +225,12 @@ static void on_deleted(_unused_ struct kube_call *call, int status, _unused_ jso
 
         e->call = NULL;
         e->deleting = false;
-        if (status == 200 || status == 202 || status == 404 || status == 409)
+        if (status == 200 || status == 202 || status == 404)
                 entry_gone(e);
+        else if (status == 409)
+                look(e);
         else
-                try_again(e, status, err, "delete the pod's object");
-}
-
-static int start(struct entry *e, const struct kube_request *request)
-{
-        _cleanup_err_ struct err err = { 0 };
-        int r = kube_start(e->writer->session, request, &e->call, &err);
-
-        if (r < 0)
-                try_again(e, -1, &err, "reach the API server");
-        return r;
+                try_again(e, status, err_text(err), "delete the pod's object");
 }
 
 static void send_delete(struct entry *e)
@@ -214,12 +255,16 @@ static int send_status(struct entry *e)
         int r = path && have ? status_patch_build(have, e->want, e->pod->uid, &patch) : -ENOMEM;
 
         if (r < 0) {
-                log_oom();
+                _cleanup_err_ struct err err = { 0 };
+
+                err_sys(&err, r, "write the pod's status");
+                try_again(e, -1, err_text(&err), "write the pod's status");
                 return r;
         }
         if (r == 0) {
                 json_decref(e->want);
                 e->want = NULL;
+                entry_accepted(e);
                 return 0;
         }
         request = (struct kube_request){ .method = "PATCH",
@@ -262,13 +307,20 @@ void status_writer_put(struct status_writer *w, struct pod *pod, json_t *status)
                 entry_go_on(e);
 }
 
-void status_writer_seen(struct status_writer *w, const struct pod *pod, json_t *status)
+bool status_writer_seen(struct status_writer *w, const struct pod *pod)
 {
         struct entry *e = map_get(w->entries, pod->uid);
+        uint64_t version = version_of(pod->resource_version);
 
-        /* what the watch shows while our patch is under way may be older than its answer */
-        if (e && !e->call)
-                set_have(e, status);
+        /* the answer to a patch under way is newer than what the watch shows meanwhile */
+        if (!e || e->call || (version && version <= e->version))
+                return false;
+        e->version = version;
+        if (streq_null(e->have, pod->status_text))
+                return false;
+        if (free_and_strdup(&e->have, pod->status_text) < 0)
+                log_oom();
+        return true;
 }
 
 void status_writer_delete(struct status_writer *w, struct pod *pod)

@@ -3,10 +3,10 @@
  * the deletion of a pod that is terminated.
  *
  * Each status is sent as a strategic merge patch against what the server has, with the pod's uid as
- * precondition. A server that is away is tried again with jittered back-off; nothing is lost as
- * long as skiffd lives, and a restarted one computes it anew. A status the server finds invalid
- * (400, 413, 422) is logged and dropped: the next status, or the deletion, does not wait for it.
- * Source: pkg/kubelet/status/status_manager.go.
+ * precondition; after a conflict the pod is looked at. A server that is away is tried again with
+ * jittered back-off; nothing is lost as long as skiffd lives, and a restarted one computes it anew.
+ * A status the server finds invalid (400, 413, 422) is logged and dropped: the next status, or the
+ * deletion, does not wait for it. Source: pkg/kubelet/status/status_manager.go.
  */
 #pragma once
 #include "base/kube-client.h"
@@ -15,10 +15,8 @@
 struct status_writer; /* opaque */
 
 struct status_writer_ops {
-        /* The API refused for good: the pod is gone or is another one of the same name. */
+        /* The pod is gone from the API, or is another one of the same name. */
         void (*on_gone)(const char *pod_uid, void *userdata);
-        /* A write was accepted; @status is what the server has now. */
-        void (*on_written)(const char *pod_uid, const json_t *status, void *userdata);
         void *userdata;
 };
 int status_writer_new(struct kube_session *session, const struct status_writer_ops *ops,
@@ -33,8 +31,11 @@ DEFINE_CLEANUP(struct status_writer *, status_writer_free)
  * @status: complete; a reference is taken. Equal to what the server has: nothing is sent.
  */
 void status_writer_put(struct status_writer *w, struct pod *pod, json_t *status);
-/* The server's status as seen by the watch: what patches are computed against. */
-void status_writer_seen(struct status_writer *w, const struct pod *pod, json_t *status);
+/*
+ * The watch shows @pod with the server's status: what patches are computed against. True when that
+ * is not what we left there: somebody else wrote it, and the status is to be put again.
+ */
+bool status_writer_seen(struct status_writer *w, const struct pod *pod);
 /* The pod is terminated and cleaned up: after its last status, DELETE it with grace 0. Once is
  * enough. */
 void status_writer_delete(struct status_writer *w, struct pod *pod);

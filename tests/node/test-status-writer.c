@@ -7,6 +7,9 @@
 #include "tests/unit/pod-fixture.h"
 
 #define POD "/api/v1/namespaces/ns/pods/web"
+#define NEW_POD                                                  \
+        "{\"metadata\":{\"name\":\"web\",\"namespace\":\"ns\"}," \
+        "\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}"
 
 struct run {
         sd_event *event;
@@ -14,18 +17,8 @@ struct run {
         struct kube_session *session;
         struct status_writer *writer;
         struct pod *pod;
-        unsigned n_written, n_gone;
-        char phase[32]; /* as last accepted */
+        unsigned n_gone;
 };
-
-static void on_written(const char *uid, const json_t *status, void *userdata)
-{
-        struct run *r = userdata;
-
-        CHECK_STR(uid, r->pod->uid);
-        r->n_written++;
-        snprintf(r->phase, sizeof r->phase, "%s", json_text_at(status, "phase"));
-}
 
 static void on_gone(const char *uid, void *userdata)
 {
@@ -38,15 +31,13 @@ static void on_gone(const char *uid, void *userdata)
 static void begin(struct run *r)
 {
         _cleanup_err_ struct err err = { 0 };
-        struct status_writer_ops ops = { on_gone, on_written, r };
+        struct status_writer_ops ops = { on_gone, r };
         struct kube_config config;
         json_auto_t *object = NULL;
 
         *r = (struct run){ .api = fake_start("apiserver.py", NULL) };
         config = (struct kube_config){ .server = r->api->url };
-        object = fake_ask(r->api, "POST", "/api/v1/namespaces/ns/pods",
-                          "{\"metadata\":{\"name\":\"web\",\"namespace\":\"ns\"},"
-                          "\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
+        object = fake_ask(r->api, "POST", "/api/v1/namespaces/ns/pods", NEW_POD);
         if (pod_decode(object, POD_SOURCE_API, &r->pod, &err) < 0)
                 fail_msg("%s", err_text(&err));
         CHECK(sd_event_new(&r->event) >= 0);
@@ -71,6 +62,25 @@ static void put(struct run *r, const char *text)
         status_writer_put(r->writer, r->pod, status);
 }
 
+/* Runs until all that was put is accepted or dropped. */
+static void settle(struct run *r)
+{
+        RUN_UNTIL(r->event, status_writer_is_idle(r->writer, r->pod->uid));
+}
+
+/* What the server has. */
+static void check_phase(struct run *r, const char *phase)
+{
+        json_auto_t *pod = fake_ask(r->api, "GET", POD, NULL);
+
+        CHECK_STR(json_text_at(json_object_get(pod, "status"), "phase"), phase);
+}
+
+static int count_patches(struct run *r)
+{
+        return fake_count(r->api, POD "/status", NULL);
+}
+
 static void refuse(struct run *r, const char *method, int code, int times)
 {
         fake_control(r->api,
@@ -87,13 +97,12 @@ TEST(a_status_is_written_once)
 
         begin(&r);
         put(&r, "{'phase':'Running'}");
-        RUN_UNTIL(r.event, r.n_written == 1);
-        CHECK_STR(r.phase, "Running");
-        CHECK(status_writer_is_idle(r.writer, r.pod->uid));
-        before = fake_count(r.api, POD "/status", NULL);
+        settle(&r);
+        check_phase(&r, "Running");
+        before = count_patches(&r);
         put(&r, "{'phase':'Running'}");
         CHECK(status_writer_is_idle(r.writer, r.pod->uid));
-        CHECK_INT(fake_count(r.api, POD "/status", NULL), before);
+        CHECK_INT(count_patches(&r), before);
         finish(&r);
 }
 
@@ -106,9 +115,29 @@ TEST(a_server_in_trouble_is_asked_again_with_the_newest)
         put(&r, "{'phase':'Pending'}");
         put(&r, "{'phase':'Running'}");
         CHECK(!status_writer_is_idle(r.writer, r.pod->uid));
-        RUN_UNTIL(r.event, r.n_written == 1);
-        CHECK_STR(r.phase, "Running");
-        CHECK_INT(fake_count(r.api, POD "/status", NULL), 3);
+        settle(&r);
+        check_phase(&r, "Running");
+        CHECK_INT(count_patches(&r), 3);
+        finish(&r);
+}
+
+TEST(a_refused_status_that_is_overtaken_by_the_one_before_holds_back_nothing)
+{
+        struct run r;
+
+        begin(&r);
+        put(&r, "{'phase':'Pending'}");
+        settle(&r);
+        refuse(&r, "PATCH", 500, 1);
+        put(&r, "{'phase':'Running'}");
+        RUN_UNTIL(r.event, count_patches(&r) == 2);
+        put(&r, "{'phase':'Pending'}"); /* what the server has */
+        settle(&r);
+        put(&r, "{'phase':'Failed'}");
+        settle(&r);
+        check_phase(&r, "Failed");
+        status_writer_delete(r.writer, r.pod);
+        RUN_UNTIL(r.event, r.n_gone == 1);
         finish(&r);
 }
 
@@ -122,17 +151,15 @@ TEST(an_invalid_status_holds_back_neither_the_next_one_nor_the_deletion)
                 begin(&r);
                 refuse(&r, "PATCH", codes[i], 1);
                 put(&r, "{'phase':'Nonsense'}");
-                RUN_UNTIL(r.event, status_writer_is_idle(r.writer, r.pod->uid));
-                CHECK_INT(r.n_written, 0);
+                settle(&r);
                 put(&r, "{'phase':'Running'}");
-                RUN_UNTIL(r.event, r.n_written == 1);
-                CHECK_STR(r.phase, "Running");
+                settle(&r);
+                check_phase(&r, "Running");
 
                 refuse(&r, "PATCH", codes[i], -1);
                 put(&r, "{'phase':'Failed'}");
                 status_writer_delete(r.writer, r.pod);
                 RUN_UNTIL(r.event, r.n_gone == 1);
-                CHECK_INT(r.n_written, 1);
                 finish(&r);
         }
 }
@@ -146,8 +173,25 @@ TEST(a_deletion_waits_for_the_last_status)
         put(&r, "{'phase':'Succeeded'}");
         status_writer_delete(r.writer, r.pod);
         RUN_UNTIL(r.event, r.n_gone == 1);
-        CHECK_INT(r.n_written, 1);
-        CHECK_STR(r.phase, "Succeeded");
+        CHECK_INT(count_patches(&r), 2);
+        finish(&r);
+}
+
+TEST(a_conflict_is_no_reason_to_let_a_pod_go)
+{
+        json_auto_t *gone = NULL;
+        struct run r;
+
+        begin(&r);
+        refuse(&r, "PATCH", 409, 1);
+        put(&r, "{'phase':'Running'}");
+        settle(&r);
+        check_phase(&r, "Running");
+        refuse(&r, "DELETE", 409, 1);
+        status_writer_delete(r.writer, r.pod);
+        RUN_UNTIL(r.event, r.n_gone == 1);
+        gone = fake_ask(r.api, "GET", POD, NULL);
+        CHECK_STR(json_text_at(gone, "reason"), "NotFound");
         finish(&r);
 }
 
@@ -156,9 +200,35 @@ TEST(a_pod_that_is_another_one_now_is_let_go)
         struct run r;
 
         begin(&r);
-        refuse(&r, "PATCH", 409, 1);
+        json_decref(fake_ask(r.api, "DELETE", POD, "{\"gracePeriodSeconds\":0}"));
+        json_decref(fake_ask(r.api, "POST", "/api/v1/namespaces/ns/pods", NEW_POD));
         put(&r, "{'phase':'Running'}");
         RUN_UNTIL(r.event, r.n_gone == 1);
-        CHECK_INT(r.n_written, 0);
+        check_phase(&r, "Pending");
+        finish(&r);
+}
+
+TEST(what_somebody_else_wrote_is_to_be_put_again)
+{
+        struct run r;
+        json_auto_t *object = NULL;
+        _cleanup_err_ struct err err = { 0 };
+        struct pod *seen;
+
+        begin(&r);
+        put(&r, "{'phase':'Running'}");
+        settle(&r);
+        CHECK(!status_writer_seen(r.writer, r.pod)); /* older than what was written */
+        json_decref(fake_ask(r.api, "PUT", POD "/status",
+                             "{\"metadata\":{\"name\":\"web\",\"namespace\":\"ns\"},"
+                             "\"status\":{\"phase\":\"Unknown\"}}"));
+        object = fake_ask(r.api, "GET", POD, NULL);
+        CHECK_INT(pod_decode(object, POD_SOURCE_API, &seen, &err), 0);
+        CHECK(status_writer_seen(r.writer, seen));
+        CHECK(!status_writer_seen(r.writer, seen));
+        put(&r, "{'phase':'Running'}");
+        settle(&r);
+        check_phase(&r, "Running");
+        pod_unref(seen);
         finish(&r);
 }
