@@ -20,6 +20,7 @@ struct one_probe {
         bool held; /* decided: no more attempts until a new container */
         unsigned tries;
         struct attempt *attempt; /* owned */
+        struct pod *tried;       /* one reference while .attempt runs: it borrows of it */
         sd_event_source *timer;  /* owned; NULL: no such probe */
         usec_t due;              /* CLOCK_MONOTONIC of the tick under way or next */
 };
@@ -77,6 +78,7 @@ static void disarm(struct one_probe *p)
         if (p->timer)
                 sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
         p->attempt = attempt_cancel(p->attempt);
+        p->tried = pod_unref(p->tried);
 }
 
 static bool is_started(const struct container_probes *c)
@@ -145,6 +147,7 @@ static void on_attempt_done(enum handler_outcome outcome, const char *output, vo
         const char *kind = kind_names[p->kind];
 
         p->attempt = NULL;
+        p->tried = pod_unref(p->tried);
         switch (outcome) {
         case HANDLER_ERROR:
                 pod_event(pp->ctx, pp->pod, c, EVENT_WARNING, "Unhealthy",
@@ -189,6 +192,7 @@ static int on_due(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *use
 
         if (!may_run(p) || p->attempt)
                 return 0;
+        p->tried = pod_ref(p->owner->pod->pod);
         if (attempt_start(p->owner->pod->ctx->handlers, &options, &p->attempt, &err) < 0)
                 on_attempt_done(HANDLER_ERROR, err_text(&err), p);
         return 0;
@@ -320,7 +324,7 @@ struct pod_probes *pod_probes_free(struct pod_probes *pp)
                 return NULL;
         for (size_t i = 0; i < pp->n; i++) {
                 for (int k = 0; k < _PROBE_KIND_MAX; k++) {
-                        attempt_cancel(pp->containers[i].probes[k].attempt);
+                        disarm(&pp->containers[i].probes[k]);
                         sd_event_source_disable_unref(pp->containers[i].probes[k].timer);
                 }
                 free(pp->containers[i].id);

@@ -139,11 +139,11 @@ static int look_at(struct pod_worker *w, struct observation *o)
 
 static void decide(struct pod_worker *w, const struct observation *o, struct pod_actions *actions)
 {
-        struct crash_backoff backoffs[64];
+        _cleanup_free_ struct crash_backoff *backoffs = calloc(w->n_slots + 1, sizeof *backoffs);
 
-        for (size_t i = 0; i < w->n_slots && i < ARRAY_SIZE(backoffs); i++)
+        for (size_t i = 0; backoffs && i < w->n_slots; i++)
                 backoffs[i] = w->slots[i].backoff;
-        if (w->n_slots > ARRAY_SIZE(backoffs) ||
+        if (!backoffs ||
             pod_actions_compute(w->pod, &o->seen, backoffs, now_realtime(), actions) < 0)
                 *actions = (struct pod_actions){ .wake_at = USEC_NEVER };
 }
