@@ -48,6 +48,7 @@ struct kubelet {
         struct lease *lease;
         struct front *front;
         bool runtime_ready;
+        bool node_synced; /* it is known whether there is a Node of ours, and which */
 };
 
 /* ---- what is true of this node ---- */
@@ -216,6 +217,27 @@ static void on_node(const json_t *node, void *userdata)
         mirrors_node_changed(k->mirrors);
 }
 
+/* The kubelet too takes no pod from the API before it knows its own node. */
+static void start_api_pods(struct kubelet *k)
+{
+        _cleanup_err_ struct err err = { 0 };
+
+        if (!k->sources || !k->node_synced)
+                return;
+        if (pod_sources_start_api(k->sources, &err) < 0) {
+                log_error(0, "Failed to start the watch of pods: %s", err_text(&err));
+                sd_event_exit(k->ctx.event, 1);
+        }
+}
+
+static void on_node_synced(void *userdata)
+{
+        struct kubelet *k = userdata;
+
+        k->node_synced = true;
+        start_api_pods(k);
+}
+
 static void on_condition(const char *reason, void *userdata)
 {
         struct kubelet *k = userdata;
@@ -275,11 +297,6 @@ static void on_pod_gone(const char *uid, void *userdata)
         struct kubelet *k = userdata;
 
         pod_manager_gone(k->pods, uid);
-}
-
-static void on_status_written(_unused_ const char *uid, _unused_ const json_t *status,
-                              _unused_ void *userdata)
-{
 }
 
 static void on_mirror_changed(const char *namespace, const char *name, void *userdata)
@@ -432,7 +449,9 @@ static void start_pods(struct kubelet *k)
         if (pod_sources_new(k->ctx.event, &options, &ops, k, &k->sources, &err) < 0) {
                 log_error(0, "Failed to start the pod sources: %s", err_text(&err));
                 sd_event_exit(k->ctx.event, 1);
+                return;
         }
+        start_api_pods(k);
 }
 
 static int apply_qos_cgroups(struct kubelet *k, struct err *err)
@@ -577,7 +596,7 @@ static int start_shared(struct kubelet *k, struct err *err)
 static int start_api_side(struct kubelet *k, struct err *err)
 {
         struct context *ctx = &k->ctx;
-        const struct status_writer_ops statuses = { on_pod_gone, on_status_written, k };
+        const struct status_writer_ops statuses = { on_pod_gone, k };
         const struct mirrors_options mirrors = { k->node_name, on_node_uid, on_mirror_changed, k };
         const struct node_status_options node = {
                 .node_name = k->node_name,
@@ -586,6 +605,7 @@ static int start_api_side(struct kubelet *k, struct err *err)
                 .report_period_usec = k->config->node_status_report_usec,
                 .fill = on_fill_node,
                 .on_node = on_node,
+                .on_synced = on_node_synced,
                 .on_condition = on_condition,
                 .userdata = k,
         };

@@ -174,6 +174,20 @@ static void set_registered(struct node_status *n)
         backoff_reset(&n->backoff);
 }
 
+/*
+ * The first status is written against what an earlier skiffd left in the Node, so that conditions
+ * keep the time of their last change: not before the watch has shown it.
+ */
+static void adopt(struct node_status *n)
+{
+        if (n->sent || n->call || !n->node)
+                return;
+        n->sent = json_incref(json_object_get(n->node, "status"));
+        if (!n->options.register_node)
+                set_registered(n);
+        schedule(n, 0);
+}
+
 static void on_registered(_unused_ struct kube_call *call, int status, json_t *object,
                           const struct err *err, void *userdata)
 {
@@ -192,7 +206,7 @@ static void on_registered(_unused_ struct kube_call *call, int status, json_t *o
                 json_decref(n->sending);
                 n->sending = NULL;
                 set_registered(n);
-                write_status(n);
+                adopt(n);
         } else {
                 usec_t pause = backoff_next(&n->backoff);
 
@@ -241,16 +255,16 @@ static int on_watch_event(enum kube_event event, _unused_ const char *key, const
         }
         json_decref(n->node);
         n->node = json_incref((json_t *)object);
-        if (!n->options.register_node && !n->registered) {
-                set_registered(n);
-                schedule(n, 0);
-        }
+        adopt(n);
         n->options.on_node(object, n->options.userdata);
         return 0;
 }
 
-static void on_watch_synced(_unused_ void *userdata)
+static void on_watch_synced(void *userdata)
 {
+        struct node_status *n = userdata;
+
+        n->options.on_synced(n->options.userdata);
 }
 
 int node_status_new(struct kube_session *session, const struct node_status_options *options,

@@ -17,6 +17,8 @@ struct node_status_options {
         void (*fill)(struct node_input *in, void *userdata);
         /* The Node came or changed: podCIDRs, labels, taints. @node is borrowed. */
         void (*on_node)(const json_t *node, void *userdata);
+        /* Whether there is a Node, and which, is known; after every list. */
+        void (*on_synced)(void *userdata);
         /* A condition flipped: "NodeReady", "NodeHasDiskPressure", … for the event recorder. */
         void (*on_condition)(const char *reason, void *userdata);
         void *userdata;

@@ -19,11 +19,12 @@
 #define SETTLE_USEC   (20 * USEC_PER_MSEC) /* an editor's several writes are one change */
 
 struct pod_sources {
-        sd_event *event; /* borrowed */
+        sd_event *event;              /* borrowed */
+        struct kube_session *session; /* borrowed; NULL: standalone */
         struct pod_source_ops ops;
         void *userdata;
         char *node_name, *manifest_path, *selector; /* owned */
-        struct kube_watch *watch;                   /* owned; NULL: standalone */
+        struct kube_watch *watch;                   /* owned; NULL: standalone, or not started */
         struct map *api_pods;                  /* "ns/name" -> struct pod, one reference each */
         struct map *file_pods;                 /* "ns/name" -> struct pod, one reference each */
         struct map *problems;                  /* file -> sentence (owned), told once */
@@ -110,22 +111,21 @@ static void on_api_synced(void *userdata)
         tell_synced(s);
 }
 
-static int start_api(struct pod_sources *s, struct kube_session *session, struct err *err)
+int pod_sources_start_api(struct pod_sources *s, struct err *err)
 {
         static const struct kube_watch_ops ops = { on_api_event, on_api_synced };
         struct kube_watch_options options;
 
-        if (!session) {
-                s->api_synced = true;
+        if (!s->session || s->watch)
                 return 0;
-        }
-        s->selector = text_printf("spec.nodeName=%s", s->node_name);
+        if (!s->selector)
+                s->selector = text_printf("spec.nodeName=%s", s->node_name);
         if (!s->selector)
                 return err_sys(err, -ENOMEM, "watch pods");
         options = (struct kube_watch_options){ .path = "/api/v1/pods",
                                                .field_selector = s->selector,
                                                .what = "pods" };
-        return kube_watch_new(session, &options, &ops, s, &s->watch, err);
+        return kube_watch_new(s->session, &options, &ops, s, &s->watch, err);
 }
 
 /* ---- manifests ---- */
@@ -154,10 +154,8 @@ static int read_manifest(struct pod_sources *s, const char *path, struct pod **r
 
         if (r == 0)
                 r = pod_from_manifest(root, s->node_name, path, now_realtime(), ret, &err);
-        if (r == 0) {
-                free(map_remove(s->problems, path));
+        if (r == 0)
                 return 1;
-        }
         tell_problem(s, path, err_text(&err));
         return 0;
 }
@@ -211,6 +209,7 @@ static void take_manifest_pod(struct pod_sources *s, struct map *seen, const cha
                 pod_unref(pod);
                 return;
         }
+        free(map_remove(s->problems, path));
         if (map_put(seen, key, s, NULL) < 0 || (old && streq(old->uid, pod->uid)))
                 pod_unref(pod); /* the same content as before */
         else
@@ -314,6 +313,7 @@ int pod_sources_new(sd_event *event, const struct pod_source_options *o,
                 return err_sys(err, -ENOMEM, "start the pod sources");
         *s = (struct pod_sources){
                 .event = event,
+                .session = o->session,
                 .ops = *ops,
                 .userdata = userdata,
                 .node_name = strdup(o->node_name),
@@ -322,12 +322,11 @@ int pod_sources_new(sd_event *event, const struct pod_source_options *o,
                 .file_pods = map_new(),
                 .problems = map_new(),
                 .file_check_usec = o->file_check_usec,
+                .api_synced = !o->session,
         };
         if (!s->node_name || !s->api_pods || !s->file_pods || !s->problems)
                 return err_sys(err, -ENOMEM, "start the pod sources");
-        r = start_api(s, o->session, err);
-        if (r >= 0)
-                r = start_manifests(s, err);
+        r = start_manifests(s, err);
         if (r < 0)
                 return r;
         if (pod_sources_are_synced(s)) {
