@@ -4,28 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct udp_servers *udp_servers_unref(struct udp_servers *s)
+{
+        if (s && --s->refs == 0)
+                free(s);
+        return NULL;
+}
+DEFINE_CLEANUP(struct udp_servers *, udp_servers_unref)
+
 void udp_plan_done(struct udp_plan *p)
 {
         for (size_t i = 0; i < p->n; i++)
-                free(p->frontends[i].good);
+                udp_servers_unref(p->frontends[i].good);
         free(p->frontends);
         *p = (struct udp_plan){ 0 };
-}
-
-/* @good: taken. */
-static int add_frontend(struct udp_plan *p, const struct ip *ip, uint16_t port,
-                        struct udp_endpoint *good, size_t n_good)
-{
-        struct udp_frontend *more = reallocarray(p->frontends, p->n + 1, sizeof *more);
-
-        if (!more) {
-                free(good);
-                return -ENOMEM;
-        }
-        p->frontends = more;
-        p->frontends[p->n++] = (struct udp_frontend){ *ip, port, good, n_good };
-        p->is_sorted = false;
-        return 0;
 }
 
 static int compare_endpoints(const void *a, const void *b)
@@ -36,42 +28,45 @@ static int compare_endpoints(const void *a, const void *b)
         return r != 0 ? r : (int)x->port - (int)y->port;
 }
 
-/* Those that serve: policies, hints and readiness are for new flows. */
-static int serving_endpoints(const struct endpoint_list *l, struct udp_endpoint **ret,
-                             size_t *ret_n)
+/* Those that serve: policies, hints and readiness are for new flows. NULL without memory. */
+static struct udp_servers *udp_servers_new(const struct endpoint_list *l)
 {
-        struct udp_endpoint *good = calloc(l->n + 1, sizeof *good);
-        size_t n = 0;
+        struct udp_servers *s = malloc(sizeof *s + l->n * sizeof *s->items);
 
-        if (!good)
-                return -ENOMEM;
+        if (!s)
+                return NULL;
+        s->refs = 1;
+        s->n = 0;
         for (size_t i = 0; i < l->n; i++)
                 if (l->items[i].flags & ENDPOINT_SERVING)
-                        good[n++] = (struct udp_endpoint){ l->items[i].ip, l->items[i].port };
-        qsort(good, n, sizeof *good, compare_endpoints);
-        *ret = good;
-        *ret_n = n;
-        return 0;
+                        s->items[s->n++] = (struct udp_endpoint){ l->items[i].ip,
+                                                                  l->items[i].port };
+        qsort(s->items, s->n, sizeof *s->items, compare_endpoints);
+        return s;
 }
 
 static int add_address(struct udp_plan *p, const struct ip *ip, uint16_t port,
-                       const struct endpoint_list *l)
+                       struct udp_servers *good)
 {
-        struct udp_endpoint *good = NULL;
-        size_t n = 0;
-        int r = serving_endpoints(l, &good, &n);
+        struct udp_frontend *more = reallocarray(p->frontends, p->n + 1, sizeof *more);
 
-        return r < 0 ? r : add_frontend(p, ip, port, good, n);
+        if (!more)
+                return -ENOMEM;
+        good->refs++;
+        p->frontends = more;
+        p->frontends[p->n++] = (struct udp_frontend){ *ip, port, good };
+        p->is_sorted = false;
+        return 0;
 }
 
 static int add_addresses(struct udp_plan *p, const struct ip *ips, size_t n, int family,
-                         uint16_t port, const struct endpoint_list *l)
+                         uint16_t port, struct udp_servers *good)
 {
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < n; i++)
                 if (ips[i].family == family)
-                        r = add_address(p, &ips[i], port, l);
+                        r = add_address(p, &ips[i], port, good);
         return r;
 }
 
@@ -80,6 +75,8 @@ static int add_port(struct udp_plan *p, const struct service *s, const struct se
 {
         _cleanup_(endpoint_list_done)
         struct endpoint_list l = { 0 };
+        _cleanup_(udp_servers_unrefp)
+        struct udp_servers *good = NULL;
         const struct ip *cluster_ip = service_cluster_ip(s, family);
         struct ip any = { .family = (uint8_t)family };
         int r;
@@ -87,14 +84,18 @@ static int add_port(struct udp_plan *p, const struct service *s, const struct se
         if (port->protocol != IPPROTO_UDP || !cluster_ip)
                 return 0;
         r = endpoints_collect(slices, n_slices, port->name, port->protocol, family, &l);
+        if (r < 0)
+                return r;
+        good = udp_servers_new(&l);
+        if (!good)
+                return -ENOMEM;
+        r = add_address(p, cluster_ip, port->port, good);
         if (r == 0)
-                r = add_address(p, cluster_ip, port->port, &l);
+                r = add_addresses(p, s->external_ips, s->n_external_ips, family, port->port, good);
         if (r == 0)
-                r = add_addresses(p, s->external_ips, s->n_external_ips, family, port->port, &l);
-        if (r == 0)
-                r = add_addresses(p, s->vips, s->n_vips, family, port->port, &l);
+                r = add_addresses(p, s->vips, s->n_vips, family, port->port, good);
         if (r == 0 && port->node_port)
-                r = add_address(p, &any, port->node_port, &l);
+                r = add_address(p, &any, port->node_port, good);
         return r;
 }
 
@@ -156,7 +157,7 @@ static int sort_plan(struct udp_plan *p)
         qsort(all, p->n, sizeof *all, compare_ordered);
         for (size_t i = 0; i < p->n; i++) {
                 if (kept > 0 && compare_frontends(&p->frontends[kept - 1], &all[i].frontend) == 0)
-                        free(p->frontends[--kept].good);
+                        udp_servers_unref(p->frontends[--kept].good);
                 p->frontends[kept++] = all[i].frontend;
         }
         p->n = kept;
@@ -190,5 +191,6 @@ bool udp_flow_is_stale(struct udp_plan *p, const struct udp_flow *flow)
                 f = find_frontend(p, &any, flow->dst_port);
         if (!f)
                 return false;
-        return f->n_good == 0 || !bsearch(&who, f->good, f->n_good, sizeof who, compare_endpoints);
+        return f->good->n == 0 ||
+               !bsearch(&who, f->good->items, f->good->n, sizeof who, compare_endpoints);
 }

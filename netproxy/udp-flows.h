@@ -12,11 +12,15 @@ struct udp_endpoint {
         struct ip ip;
         uint16_t port;
 };
+struct udp_servers {   /* of a Service port: those that serve, ready or not; sorted */
+        unsigned refs; /* one list for all addresses of the port */
+        size_t n;
+        struct udp_endpoint items[];
+};
 struct udp_frontend { /* an address by which a Service port is reached */
         struct ip ip; /* all zero with the family set: a node port, on any address */
         uint16_t port;
-        struct udp_endpoint *good; /* owned; those that serve, ready or not; sorted */
-        size_t n_good;
+        struct udp_servers *good; /* owned reference */
 };
 struct udp_plan {                       /* { 0 } is empty */
         struct udp_frontend *frontends; /* owned; sorted when .is_sorted */
