@@ -41,12 +41,12 @@ static int parse_address(const char *text, uint16_t port, union any_address *ret
         return -EINVAL;
 }
 
-int http_listen_tcp(const char *address, uint16_t port, struct err *err)
+static int listen_tcp(const char *address, uint16_t port, int v6_only, struct err *err)
 {
         _cleanup_close_ int fd = -1;
         union any_address a;
         socklen_t len;
-        int on = 1, off = 0;
+        int on = 1;
 
         if (parse_address(address, port, &a, &len) < 0)
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
@@ -56,10 +56,20 @@ int http_listen_tcp(const char *address, uint16_t port, struct err *err)
                 return err_sys(err, -errno, "socket for '%s' port %u", address, port);
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         if (a.any.sa_family == AF_INET6)
-                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
         if (bind(fd, &a.any, len) < 0 || listen(fd, SOMAXCONN) < 0)
                 return err_sys(err, -errno, "listen on '%s' port %u", address, port);
         return TAKE_FD(fd);
+}
+
+int http_listen_tcp(const char *address, uint16_t port, struct err *err)
+{
+        return listen_tcp(address, port, 0, err);
+}
+
+int http_listen_tcp_family(const char *address, uint16_t port, struct err *err)
+{
+        return listen_tcp(address, port, 1, err);
 }
 
 /* Opens the folder of @path; *ret_name points at the last component. */

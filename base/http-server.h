@@ -60,6 +60,8 @@ DEFINE_CLEANUP(struct http_server *, http_server_free)
 int http_server_add_listener(struct http_server *s, int fd);
 /* @address: numeric, IPv4 or IPv6 ("::" takes IPv4 too). Returns the descriptor. */
 int http_listen_tcp(const char *address, uint16_t port, struct err *err);
+/* The same, but "::" is IPv6 alone: for two sockets of one port that answer differently. */
+int http_listen_tcp_family(const char *address, uint16_t port, struct err *err);
 /*
  * A stale socket at @path is replaced when nobody answers on it; anything else there, or a folder
  * that others may write to, is refused. Returns the descriptor.

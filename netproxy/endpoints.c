@@ -343,6 +343,37 @@ int endpoints_collect(const struct endpoint_slice *const *slices, size_t n_slice
         return 0;
 }
 
+static int compare_ips(const void *a, const void *b)
+{
+        return ip_compare(a, b);
+}
+
+int endpoints_count_local(const struct endpoint_slice *const *slices, size_t n_slices, int family,
+                          size_t *ret)
+{
+        static const uint8_t wanted = ENDPOINT_READY | ENDPOINT_LOCAL;
+        _cleanup_free_ struct ip *ips = NULL;
+        size_t n = 0, max = 0, distinct = 0;
+
+        for (size_t i = 0; i < n_slices; i++)
+                max += slices[i]->n_endpoints;
+        ips = calloc(max + 1, sizeof *ips);
+        if (!ips)
+                return -ENOMEM;
+        for (size_t i = 0; i < n_slices; i++) {
+                if (slices[i]->family != family || slices[i]->n_ports == 0)
+                        continue;
+                for (size_t k = 0; k < slices[i]->n_endpoints; k++)
+                        if ((slices[i]->endpoints[k].flags & wanted) == wanted)
+                                ips[n++] = slices[i]->endpoints[k].ip;
+        }
+        qsort(ips, n, sizeof *ips, compare_ips);
+        for (size_t i = 0; i < n; i++)
+                distinct += i == 0 || !ip_equal(&ips[i - 1], &ips[i]);
+        *ret = distinct;
+        return 0;
+}
+
 void endpoint_selection_done(struct endpoint_selection *s)
 {
         endpoint_list_done(&s->cluster);

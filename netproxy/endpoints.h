@@ -71,6 +71,10 @@ int endpoints_collect(const struct endpoint_slice *const *slices, size_t n_slice
                       const char *port_name, uint8_t protocol, int family,
                       struct endpoint_list *ret);
 
+/* How many addresses on this node are ready, whatever their ports: a load balancer's weight. */
+int endpoints_count_local(const struct endpoint_slice *const *slices, size_t n_slices, int family,
+                          size_t *ret);
+
 struct endpoint_selection {
         struct endpoint_list cluster, local; /* by traffic policy; empty when it is not used */
         bool has_any;                        /* somewhere in the cluster is one that serves */

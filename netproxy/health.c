@@ -28,13 +28,6 @@ struct health {
         uint64_t healthz_answers[2], livez_answers[2]; /* 200, 503 */
 };
 
-bool health_family_is_well(const struct sync_family_status *s, usec_t sync_period_usec,
-                           usec_t now_monotonic_usec)
-{
-        return s->missing || s->waiting_since == 0 ||
-               now_monotonic_usec < s->waiting_since + 2 * sync_period_usec;
-}
-
 static const char *family_name(size_t i)
 {
         return i == 0 ? "IPv4" : "IPv6";
@@ -43,7 +36,6 @@ static const char *family_name(size_t i)
 static json_t *status_json(const struct health *h, const char *now_text, bool *ret_well)
 {
         json_t *status = json_object();
-        usec_t now = now_monotonic();
 
         *ret_well = true;
         for (size_t i = 0; i < FAMILIES; i++) {
@@ -53,7 +45,7 @@ static json_t *status_json(const struct health *h, const char *now_text, bool *r
 
                 if (!s->is_used)
                         continue;
-                well = health_family_is_well(s, sync_period(h->sync), now);
+                well = sync_family_is_well(h->sync, i);
                 *ret_well &= well;
                 json_object_set_new(status, family_name(i),
                                     json_pack("{s:s, s:b}", "lastUpdated",

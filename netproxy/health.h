@@ -14,7 +14,3 @@ int health_new(sd_event *event, const struct proxy_config *config, struct sync *
                struct health **ret, struct err *err);
 struct health *health_free(struct health *h);
 DEFINE_CLEANUP(struct health *, health_free)
-
-/* Pure. Is something wanted for longer than twice the sync period and still not in force? */
-bool health_family_is_well(const struct sync_family_status *s, usec_t sync_period_usec,
-                           usec_t now_monotonic_usec);

@@ -14,6 +14,7 @@
 #include "netproxy/family.h"
 #include "netproxy/local-addresses.h"
 #include "netproxy/node-routes.h"
+#include "netproxy/service-health.h"
 
 enum {
         INTERVAL_MIN_MSEC = 10,     /* between two syncs, unless the file says otherwise */
@@ -41,6 +42,7 @@ struct sync {
         struct ip node_ips[FAMILIES];
         struct node_routes *routes;              /* owned; NULL: could not be watched */
         struct local_addresses_watch *addresses; /* owned; NULL: not needed */
+        struct service_health *service_health;   /* owned */
         struct udp_plan stale_flows;             /* of changes since flows were looked at */
         sd_event_source *timer;                  /* owned; the next sync, when one is due */
         sd_event_source *sweep;                  /* owned; the next look at flows */
@@ -206,6 +208,15 @@ static int set_service_cidrs(struct sync *s, struct ruleset_table *t)
         return ruleset_table_set_ranges(t, SET_SERVICE_CIDRS, ranges, count);
 }
 
+/* They serve node ports, and with them the health of Services. */
+static int take_node_port_ips(struct sync *s, struct ruleset_table *t, size_t family, bool any,
+                              const struct ip_range *ips, size_t n)
+{
+        int r = service_health_set_addresses(s->service_health, family, any, ips, n);
+
+        return r < 0 ? r : ruleset_table_set_ranges(t, SET_NODE_PORT_IPS, ips, n);
+}
+
 /* Which local addresses serve node ports; *ret_any: all of them. */
 static int set_node_port_ips(struct sync *s, struct ruleset_table *t, size_t family, bool *ret_any)
 {
@@ -220,8 +231,7 @@ static int set_node_port_ips(struct sync *s, struct ruleset_table *t, size_t fam
         if (c->node_ports_on_primary) {
                 /* a node that is not known by an address of the family serves on all it has */
                 *ret_any = primary->family == 0;
-                return ruleset_table_set_ranges(t, SET_NODE_PORT_IPS, &one,
-                                                primary->family ? 1 : 0);
+                return take_node_port_ips(s, t, family, *ret_any, &one, *ret_any ? 0 : 1);
         }
         for (size_t i = 0; i < c->n_node_port_cidrs; i++) {
                 if (c->node_port_cidrs[i].ip.family != family_of_index(family))
@@ -233,7 +243,7 @@ static int set_node_port_ips(struct sync *s, struct ruleset_table *t, size_t fam
         if (!*ret_any &&
             local_addresses_within(c->node_port_cidrs, c->n_node_port_cidrs, &found, &n, &err) < 0)
                 log_warn(0, "Failed to find the addresses for node ports: %s", err_text(&err));
-        return ruleset_table_set_ranges(t, SET_NODE_PORT_IPS, found, n);
+        return take_node_port_ips(s, t, family, *ret_any, found, n);
 }
 
 static enum ruleset_detector detector_of(const struct sync *s, int family, bool any_pods)
@@ -355,13 +365,13 @@ static int sync_network(struct sync *s)
 }
 
 /* ---- one sync ---- */
-static void plan_stale_flows(const struct known_service *k, const struct service *before,
-                             void *userdata)
+static void on_dirty(const struct known_service *k, const struct service *before, void *userdata)
 {
         struct sync *s = userdata;
 
         if (udp_plan_add(&s->stale_flows, before, k->service,
-                         (const struct endpoint_slice *const *)k->slices, k->n_slices) < 0)
+                         (const struct endpoint_slice *const *)k->slices, k->n_slices) < 0 ||
+            service_health_want(s->service_health, k) < 0)
                 log_oom();
 }
 
@@ -478,7 +488,7 @@ static int apply_changes(struct sync *s)
         for (size_t i = 0; i < FAMILIES; i++)
                 if (s->families[i].family)
                         tables[i] = family_wanted(s->families[i].family);
-        state_foreach_dirty(&s->state, plan_stale_flows, s);
+        state_foreach_dirty(&s->state, on_dirty, s);
         return state_apply(&s->state, tables);
 }
 
@@ -502,8 +512,10 @@ static void run(struct sync *s)
                 all_in_force &= due == USEC_NEVER || s->families[i].status.missing;
                 again = MIN(again, due);
         }
-        if (all_in_force)
+        if (all_in_force) {
                 arm_sweep(s);
+                service_health_apply(s->service_health);
+        }
         if (again != USEC_NEVER)
                 arm_sync(s, again);
         arm_collect(s);
@@ -542,11 +554,24 @@ static int make_families(struct sync *s)
         return 0;
 }
 
+/* Load balancers are to pass by a node that does not do what is wanted, for whatever reason. */
+static bool routes_all(void *userdata)
+{
+        const struct sync *s = userdata;
+
+        for (size_t i = 0; i < FAMILIES; i++)
+                if (s->families[i].family &&
+                    (s->families[i].status.missing || !sync_family_is_well(s, i)))
+                        return false;
+        return true;
+}
+
 int sync_new(sd_event *event, const struct sync_options *options, struct sync **ret,
              struct err *err)
 {
         _cleanup_(sync_freep)
         struct sync *s = calloc(1, sizeof *s);
+        const struct service_health_options health = { .is_well = routes_all, .userdata = s };
         _cleanup_err_ struct err why = { 0 };
         int r;
 
@@ -554,7 +579,8 @@ int sync_new(sd_event *event, const struct sync_options *options, struct sync **
                 return err_sys(err, -ENOMEM, "set up sync");
         s->event = event;
         s->options = *options;
-        if (state_init(&s->state, options->node_name) < 0 || make_families(s) < 0)
+        if (state_init(&s->state, options->node_name) < 0 || make_families(s) < 0 ||
+            service_health_new(event, &health, &s->service_health) < 0)
                 return err_sys(err, -ENOMEM, "set up sync");
         if (node_routes_new(event, &s->routes, &why) < 0)
                 log_warn(0, "Routes to other nodes' pods are not set: %s", err_text(&why));
@@ -574,6 +600,7 @@ struct sync *sync_free(struct sync *s)
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->sweep);
         sd_event_source_disable_unref(s->collect);
+        service_health_free(s->service_health);
         node_routes_free(s->routes);
         local_addresses_watch_free(s->addresses);
         for (size_t i = 0; i < FAMILIES; i++) {
@@ -599,7 +626,10 @@ const struct sync_family_status *sync_status(const struct sync *s, size_t family
         return &s->families[family].status;
 }
 
-usec_t sync_period(const struct sync *s)
+bool sync_family_is_well(const struct sync *s, size_t family)
 {
-        return s->options.config->sync_period_usec;
+        const struct sync_family_status *f = &s->families[family].status;
+
+        return f->missing || f->waiting_since == 0 ||
+               now_monotonic() < f->waiting_since + 2 * s->options.config->sync_period_usec;
 }

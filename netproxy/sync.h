@@ -51,6 +51,7 @@ void sync_request(struct sync *s);
 /* All of the first lists are here: from now on what is missing is not wanted. */
 void sync_set_ready(struct sync *s);
 const struct sync_family_status *sync_status(const struct sync *s, size_t family);
-usec_t sync_period(const struct sync *s);
+/* False: something is wanted for longer than twice the sync period and still not in force. */
+bool sync_family_is_well(const struct sync *s, size_t family);
 /* Pure: the pause after a sync that took @duration. */
 usec_t sync_interval(const struct proxy_config *c, usec_t duration_usec);

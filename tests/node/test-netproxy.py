@@ -320,6 +320,72 @@ class Restarts(Proxy):
         self.assertEqual(answers(), {POD_A, POD_B})
 
 
+class HealthCheckNodePort(Proxy):
+    PORT = 30999
+
+    def balance(self, port=PORT, name="lb", cluster_ip="10.96.0.20", **spec):
+        self.api.service(name, cluster_ip, **{"type": "LoadBalancer", "externalTrafficPolicy": "Local",
+                                              "healthCheckNodePort": port, **spec})
+
+    def probe(self, port=PORT, path="/"):
+        """Status, weight, answer; 0 and the error's class."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.headers["X-Load-Balancing-Endpoint-Weight"], json.load(answer)
+        except urllib.error.HTTPError as e:
+            return e.code, e.headers["X-Load-Balancing-Endpoint-Weight"], json.load(e)
+        except urllib.error.URLError as e:
+            return 0, type(e.reason)
+
+    def becomes(self, code, port=PORT, seconds=3):
+        return until(lambda: self.probe(port)[0] == code, seconds)
+
+    def refuses(self, port=PORT):
+        return until(lambda: self.probe(port) == (0, ConnectionRefusedError), 3)
+
+    def test_it_tells_load_balancers_how_many_endpoints_are_here(self):
+        self.balance()
+        self.api.slice(POD_A, POD_B, service="lb")
+        self.spawn()
+        well = {"service": {"namespace": "ns", "name": "lb"}, "localEndpoints": 2, "serviceProxyHealthy": True}
+        self.assertEqual(self.probe(), (200, "2", well))
+        self.assertEqual(self.probe(path="/any/path"), (200, "2", well))
+        self.api.slice(endpoints=[{"addresses": [POD_A], "nodeName": "node-2"}], service="lb")
+        self.assertTrue(self.becomes(503))
+        self.assertEqual(self.probe(), (503, "0", {**well, "localEndpoints": 0}))
+        self.api.slice(POD_A, service="lb")
+        self.assertTrue(self.becomes(200))
+        leaving = {"ready": False, "serving": True, "terminating": True}
+        self.api.slice(endpoints=[{"addresses": [POD_A], "nodeName": "node-1", "conditions": leaving}], service="lb")
+        self.assertTrue(self.becomes(503))
+
+    def test_it_follows_the_service(self):
+        self.balance()
+        self.api.slice(POD_A, service="lb")
+        self.spawn()
+        self.assertTrue(self.becomes(200))
+        self.balance(31000)
+        self.assertTrue(self.becomes(200, 31000))
+        self.assertTrue(self.refuses())
+        self.balance(31000, externalTrafficPolicy="Cluster")
+        self.assertTrue(self.refuses(31000))
+        self.balance()
+        self.assertTrue(self.becomes(200))
+        self.api.call("DELETE", "/api/v1/namespaces/ns/services/lb")
+        self.assertTrue(self.refuses())
+
+    def test_a_port_that_is_taken_hurts_no_other_service_and_is_served_when_free(self):
+        with socket.create_server(("127.0.0.1", self.PORT)):
+            self.balance()
+            self.balance(31001, "other", "10.96.0.21")
+            self.api.slice(POD_A, service="lb")
+            self.api.slice(POD_A, service="other")
+            self.spawn()
+            self.assertTrue(self.becomes(200, 31001))
+            self.assertIn("Service 'ns/lb': healthCheckNodePort 30999 is not served", self.log())
+        self.assertTrue(self.becomes(200, seconds=8))
+
+
 class BadInput(Proxy):
     def test_objects_that_cannot_be_read_are_named_and_hurt_nobody_else(self):
         self.spawn()

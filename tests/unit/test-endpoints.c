@@ -138,6 +138,36 @@ TEST(several_slices_make_one_list_and_a_running_pod_wins_over_its_dying_double)
         CHECK_INT(l.n, 0);
 }
 
+TEST(a_nodes_weight_is_its_ready_addresses_whatever_their_ports)
+{
+        _cleanup_(endpoint_slice_freep)
+        struct endpoint_slice
+                *a = decode("{" META ",\"addressType\":\"IPv4\",\"endpoints\":["
+                            "{\"addresses\":[\"10.0.0.1\"],\"nodeName\":\"node-1\"},"
+                            "{\"addresses\":[\"10.0.0.2\"],\"nodeName\":\"node-1\"},"
+                            "{\"addresses\":[\"10.0.0.3\"],\"nodeName\":\"node-2\"},"
+                            "{\"addresses\":[\"10.0.0.4\"],\"nodeName\":\"node-1\",\"conditions\":"
+                            "{\"ready\":false,\"serving\":true,\"terminating\":true}}],"
+                            "\"ports\":[{\"name\":\"http\",\"port\":80}]}"),
+                *b = decode("{" META ",\"addressType\":\"IPv4\",\"endpoints\":["
+                            "{\"addresses\":[\"10.0.0.1\"],\"nodeName\":\"node-1\"}],"
+                            "\"ports\":[{\"name\":\"tls\",\"port\":443}]}"),
+                *c = decode("{" META ",\"addressType\":\"IPv6\",\"endpoints\":["
+                            "{\"addresses\":[\"fd00::1\"],\"nodeName\":\"node-1\"}],"
+                            "\"ports\":[{\"name\":\"http\",\"port\":80}]}"),
+                *d = decode("{" META ",\"addressType\":\"IPv4\",\"endpoints\":["
+                            "{\"addresses\":[\"10.0.0.9\"],\"nodeName\":\"node-1\"}]}");
+        const struct endpoint_slice *slices[] = { a, b, c, d };
+        size_t n = 99;
+
+        CHECK_INT(endpoints_count_local(slices, 4, AF_INET, &n), 0);
+        CHECK_INT(n, 2);
+        CHECK_INT(endpoints_count_local(slices, 4, AF_INET6, &n), 0);
+        CHECK_INT(n, 1);
+        CHECK_INT(endpoints_count_local(NULL, 0, AF_INET, &n), 0);
+        CHECK_INT(n, 0);
+}
+
 /*
  * The golden table of endpoint selection. An endpoint is a letter and what it is: R ready,
  * S serving, T terminating, L local, n hinted for this node, m for another, 1 and 2 hinted for a
