@@ -302,6 +302,7 @@ static _Noreturn void run_sandbox_init(int template)
         prctl(PR_SET_NAME, "pause", 0, 0, 0);
         if (lose_everything(template) < 0)
                 _exit(1);
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of user takes it back: not before */
         for (;;) {
                 while (waitid(P_ALL, 0, &info, WEXITED) == 0)
                         ;

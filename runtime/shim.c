@@ -197,8 +197,12 @@ static void on_signal(struct source *s, _unused_ uint32_t events)
 
         if (read(s->fd, &info, sizeof info) != sizeof info)
                 return;
-        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-                shim_shutdown((struct reply_to){ 0 });
+        if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
+                return;
+        /* The machine goes down: the containers were told as well, and have their time to end in.
+         */
+        shim.ending = true;
+        shim_check_end();
 }
 
 /* Without the first process of the shared PID namespace nothing can be started in it. */

@@ -1,9 +1,11 @@
 /* What a sandbox's containers share: network, host name, sysctls, /dev/shm, PID namespace. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,6 +240,24 @@ TEST(a_sandbox_whose_first_process_dies_ends_and_records_its_containers)
         CHECK_INT(waitpid(rig_shim, &status, 0), rig_shim);
         rig_shim = 0;
         CHECK(rig_read(rig_path("containers/%s/exit", id), text, sizeof text) > 0);
+}
+
+TEST(a_shim_that_is_killed_takes_the_first_process_of_its_namespace_along)
+{
+        _cleanup_close_ int first = -1;
+        struct pollfd p;
+        char path[64], text[32];
+
+        rig_up(&(struct rig_sandbox){ .flags = PLAN_SHARED_PID });
+        snprintf(path, sizeof path, "/proc/%d/task/%d/children", rig_shim, rig_shim);
+        CHECK(rig_read(path, text, sizeof text) > 0);
+        first = (int)syscall(SYS_pidfd_open, (pid_t)strtol(text, NULL, 10), 0);
+        CHECK(first >= 0);
+        kill(rig_shim, SIGKILL);
+        waitpid(rig_shim, NULL, 0);
+        rig_shim = 0;
+        p = (struct pollfd){ .fd = first, .events = POLLIN };
+        CHECK_INT(poll(&p, 1, 5000), 1);
 }
 
 TEST(the_host_s_namespaces_are_used_where_the_sandbox_says_so)

@@ -351,19 +351,34 @@ TEST(a_peer_that_does_not_read_gets_all_answers_once_it_does)
         rig_down();
 }
 
-TEST(sigterm_ends_the_sandbox_in_order_and_records_its_containers)
+TEST(after_sigterm_containers_end_in_their_own_time_and_then_the_sandbox)
 {
         const char *id;
         int status;
 
         rig_up(&plain);
-        id = create_and_start(&sleeper);
+        id = create_and_start(&(struct rig_container){
+                .argv = rig_sh("trap 'exit 9' TERM; while :; do sleep 0.02; done") });
         CHECK_INT(kill(rig_shim, SIGTERM), 0);
+        usleep(300 * 1000); /* a container killed for it would be gone by now */
+        CHECK_INT(rig_request(SHIM_KILL, id, SIGTERM, NULL, 0, NULL), 0);
         rig_wait(SHIM_EV_EXITED, id, 0, &m);
+        CHECK_INT(m.m.value, 9);
         CHECK_INT(waitpid(rig_shim, &status, 0), rig_shim);
         rig_shim = 0;
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-        check_record(id, "\"exitCode\":137");
+        check_record(id, "\"exitCode\":9");
+}
+
+TEST(sigterm_ends_a_sandbox_without_containers_at_once)
+{
+        int status;
+
+        rig_up(&plain);
+        CHECK_INT(kill(rig_shim, SIGTERM), 0);
+        CHECK_INT(waitpid(rig_shim, &status, 0), rig_shim);
+        rig_shim = 0;
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 TEST(a_shutdown_kills_what_runs_and_answers_when_nothing_does)
