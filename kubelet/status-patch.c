@@ -1,7 +1,6 @@
 #include "kubelet/status-patch.h"
 
 #include <errno.h>
-#include <stdbool.h>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -267,4 +266,18 @@ int status_patch_build(const json_t *have, const json_t *want, const char *uid, 
                 return -ENOMEM;
         *ret = patch;
         return 1;
+}
+
+static const char *ready_status(const json_t *status)
+{
+        return json_text_at(element(json_object_get(status, "conditions"), "type", "Ready"),
+                            "status");
+}
+
+bool status_is_pressing(const json_t *have, const json_t *want)
+{
+        const char *had = ready_status(have), *has = ready_status(want);
+
+        return !streq_null(json_text_at(have, "phase"), json_text_at(want, "phase")) ||
+               !streq_null(had ? had : "False", has ? has : "False");
 }

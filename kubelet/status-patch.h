@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 
 /**
  * status_patch_build() - { metadata: { uid }, status: … } from @have (the server's) to @want (ours)
@@ -12,3 +13,6 @@
  * -ENOMEM.
  */
 int status_patch_build(const json_t *have, const json_t *want, const char *uid, json_t **ret);
+
+/* Does somebody wait for @want: is its phase, or whether the pod is ready, not what @have says? */
+bool status_is_pressing(const json_t *have, const json_t *want);

@@ -14,15 +14,17 @@
 #define RETRY_FIRST_USEC (200 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC   (30 * USEC_PER_SEC)
 #define AWAY_USEC        (500 * USEC_PER_MSEC) /* no answer at all: the server is asked again soon */
+#define HOLD_USEC        (500 * USEC_PER_MSEC) /* a step on the way: the next one may replace it */
 
 struct entry {
         struct status_writer *writer;
         struct pod *pod; /* one reference; the newest told */
         char *path;      /* owned; /api/v1/namespaces/…/pods/… */
         char *have;      /* owned; status of the server as JSON text (trees are ten times larger) */
-        uint64_t version; /* resourceVersion that .have is of; 0: unknown */
-        json_t *want;     /* owned; NULL: nothing to write */
-        json_t *sending;  /* owned; what the call under way makes of it */
+        uint64_t version;  /* resourceVersion that .have is of; 0: unknown */
+        json_t *want;      /* owned; NULL: nothing to write */
+        json_t *sending;   /* owned; what the call under way makes of it */
+        usec_t held_until; /* 0: nothing is held back */
         bool delete_wanted, deleting;
         struct kube_call *call; /* owned */
         sd_event_source *timer; /* owned */
@@ -245,7 +247,24 @@ static void send_delete(struct entry *e)
         e->deleting = start(e, &request) == 0;
 }
 
-/* Sends @e->want if it differs from what the server has. 1: a call is under way. */
+/* A pod on its way to Running passes through some states that nobody waits for; each of them would
+ * cost the server as much as the last, which would wait for it. */
+static bool hold_back(struct entry *e, const json_t *have)
+{
+        usec_t now = now_monotonic();
+
+        if (e->delete_wanted || status_is_pressing(have, e->want))
+                return false;
+        if (!e->held_until)
+                e->held_until = now + HOLD_USEC;
+        if (now >= e->held_until)
+                return false;
+        sd_event_source_set_time(e->timer, e->held_until);
+        sd_event_source_set_enabled(e->timer, SD_EVENT_ONESHOT);
+        return true;
+}
+
+/* Sends @e->want if it differs from what the server has. 0: there is nothing to send. */
 static int send_status(struct entry *e)
 {
         json_auto_t *have = have_status(e);
@@ -264,9 +283,13 @@ static int send_status(struct entry *e)
         if (r == 0) {
                 json_decref(e->want);
                 e->want = NULL;
+                e->held_until = 0;
                 entry_accepted(e);
                 return 0;
         }
+        if (hold_back(e, have))
+                return 1;
+        e->held_until = 0;
         request = (struct kube_request){ .method = "PATCH",
                                          .path = path,
                                          .body = patch,

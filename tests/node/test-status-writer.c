@@ -106,6 +106,27 @@ TEST(a_status_is_written_once)
         finish(&r);
 }
 
+TEST(steps_that_nobody_waits_for_are_written_as_one_and_not_before_the_phase)
+{
+        struct run r;
+        int before;
+
+        begin(&r);
+        put(&r, "{'phase':'Pending'}");
+        settle(&r);
+        before = count_patches(&r);
+        put(&r, "{'phase':'Pending','podIP':'10.0.0.1'}");
+        put(&r, "{'phase':'Running','podIP':'10.0.0.1'}");
+        settle(&r);
+        check_phase(&r, "Running");
+        CHECK_INT(count_patches(&r), before + 1);
+        put(&r, "{'phase':'Running','podIP':'10.0.0.1','message':'one'}");
+        put(&r, "{'phase':'Running','podIP':'10.0.0.1','message':'two'}");
+        settle(&r);
+        CHECK_INT(count_patches(&r), before + 2);
+        finish(&r);
+}
+
 TEST(a_server_in_trouble_is_asked_again_with_the_newest)
 {
         struct run r;

@@ -98,3 +98,27 @@ TEST(a_pod_that_ended_on_the_server_stays_ended)
                     "{'phase':'Running','hostIP':'h'}", "{'hostIP':'h'}");
         check_patch("{'phase':'Failed'}", "{'phase':'Failed','reason':'r'}", "{'reason':'r'}");
 }
+
+TEST(phase_and_readiness_are_pressing_and_nothing_else)
+{
+        static const struct {
+                const char *have, *want;
+                bool pressing;
+        } cases[] = {
+                { "{'phase':'Pending'}", "{'phase':'Pending','podIP':'10.0.0.1'}", false },
+                { "{'phase':'Pending'}", "{'phase':'Running'}", true },
+                { "{'phase':'Pending'}",
+                  "{'phase':'Pending','conditions':[{'type':'Ready','status':'False'}]}", false },
+                { "{'phase':'Running','conditions':[{'type':'Ready','status':'False'}]}",
+                  "{'phase':'Running','conditions':[{'type':'Ready','status':'True'}]}", true },
+                { "{'phase':'Running','conditions':[{'type':'Ready','status':'True'}]}",
+                  "{'phase':'Running'}", true },
+                { "{}", "{'phase':'Pending'}", true },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                json_auto_t *have = json_of(cases[i].have), *want = json_of(cases[i].want);
+
+                CHECK_INT(status_is_pressing(have, want), cases[i].pressing);
+        }
+}
