@@ -20,6 +20,7 @@ struct entry { /* one uid */
                 *worker;  /* owned; NULL: refused at admission, or a static pod that waits */
         json_t *refusal;  /* owned; status of a refused pod */
         bool removed;     /* its source has it no more */
+        bool gone;        /* the API said so, the watch, which tells older news first, not yet */
         bool delete_told; /* the status writer was told to delete the object */
 };
 
@@ -69,7 +70,7 @@ static void put_again(struct entry *e)
 {
         json_auto_t *status = e->worker ? pod_worker_status(e->worker) : json_incref(e->refusal);
 
-        if (status)
+        if (status && !e->gone)
                 put_status(e->manager, e->pod, status);
 }
 
@@ -77,7 +78,8 @@ static void on_status(_unused_ struct pod_worker *w, json_t *status, void *userd
 {
         struct entry *e = userdata;
 
-        put_status(e->manager, e->pod, status);
+        if (!e->gone)
+                put_status(e->manager, e->pod, status);
 }
 
 /* ---- the end of a pod ---- */
@@ -106,7 +108,8 @@ static void finish_deletion(struct entry *e)
 {
         struct pod_manager *m = e->manager;
 
-        if (!e->pod->deleted_at || e->delete_told || pod_is_static(e->pod) || !m->ctx->statuses)
+        if (!e->pod->deleted_at || e->delete_told || e->gone || pod_is_static(e->pod) ||
+            !m->ctx->statuses)
                 return;
         e->delete_told = true;
         status_writer_delete(m->ctx->statuses, e->pod);
@@ -284,7 +287,7 @@ static void update(struct entry *e, struct pod *pod)
                 pod_worker_update(e->worker, pod);
         else if (!e->worker && e->refusal)
                 finish_deletion(e);
-        else if (!e->worker && !e->removed && !pod_is_static(pod))
+        else if (!e->worker && !e->removed && !e->gone && !pod_is_static(pod))
                 begin(e); /* it could not be begun before */
         pod_unref(old);
 }
@@ -343,9 +346,11 @@ void pod_manager_gone(struct pod_manager *m, const char *uid)
 {
         struct entry *e = map_get(m->entries, uid);
 
-        /* the watch tells it too; whoever comes first */
-        if (e && !pod_is_static(e->pod))
-                pod_manager_removed(m, e->pod->source, e->pod->namespace, e->pod->name, uid);
+        if (!e || pod_is_static(e->pod) || e->gone)
+                return;
+        e->gone = true;
+        if (e->worker && pod_worker_state(e->worker) != POD_WORKER_FINISHED)
+                pod_worker_kill(e->worker, -1, NULL, NULL);
 }
 
 void pod_manager_mirror_changed(struct pod_manager *m, const char *namespace, const char *name)

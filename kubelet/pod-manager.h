@@ -40,7 +40,8 @@ void pod_manager_sandbox_changed(struct pod_manager *m, const char *sandbox_id);
 /* The Services, the network or the node changed: everybody looks again. */
 void pod_manager_poke_all(struct pod_manager *m);
 
-/* From the status writer: the API's pod is gone. */
+/* From the status writer: the API's pod is gone. It ends, and is forgotten when the watch says so.
+ */
 void pod_manager_gone(struct pod_manager *m, const char *uid);
 /* A mirror came or went: the static pod's status is written to it. */
 void pod_manager_mirror_changed(struct pod_manager *m, const char *namespace, const char *name);

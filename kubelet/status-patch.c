@@ -274,10 +274,11 @@ static const char *ready_status(const json_t *status)
                             "status");
 }
 
-bool status_is_pressing(const json_t *have, const json_t *want)
+bool status_is_pressing(const json_t *have, const json_t *want, bool is_ending)
 {
         const char *had = ready_status(have), *has = ready_status(want);
 
-        return !streq_null(json_text_at(have, "phase"), json_text_at(want, "phase")) ||
-               !streq_null(had ? had : "False", has ? has : "False");
+        if (!streq_null(json_text_at(have, "phase"), json_text_at(want, "phase")))
+                return true;
+        return !is_ending && !streq_null(had ? had : "False", has ? has : "False");
 }

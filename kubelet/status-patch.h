@@ -14,5 +14,6 @@
  */
 int status_patch_build(const json_t *have, const json_t *want, const char *uid, json_t **ret);
 
-/* Does somebody wait for @want: is its phase, or whether the pod is ready, not what @have says? */
-bool status_is_pressing(const json_t *have, const json_t *want);
+/* Does somebody wait for @want: is its phase, or whether the pod is ready, not what @have says? A
+ * pod that is being deleted (@is_ending) is not asked whether it is ready. */
+bool status_is_pressing(const json_t *have, const json_t *want, bool is_ending);

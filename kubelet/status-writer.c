@@ -253,7 +253,7 @@ static bool hold_back(struct entry *e, const json_t *have)
 {
         usec_t now = now_monotonic();
 
-        if (e->delete_wanted || status_is_pressing(have, e->want))
+        if (e->delete_wanted || status_is_pressing(have, e->want, e->pod->deleted_at != 0))
                 return false;
         if (!e->held_until)
                 e->held_until = now + HOLD_USEC;

@@ -119,6 +119,17 @@ TEST(phase_and_readiness_are_pressing_and_nothing_else)
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 json_auto_t *have = json_of(cases[i].have), *want = json_of(cases[i].want);
 
-                CHECK_INT(status_is_pressing(have, want), cases[i].pressing);
+                CHECK_INT(status_is_pressing(have, want, false), cases[i].pressing);
         }
+}
+
+TEST(the_readiness_of_a_pod_that_is_being_deleted_is_not_pressing)
+{
+        json_auto_t *have = json_of("{'phase':'Running','conditions':[{'type':'Ready',"
+                                    "'status':'True'}]}"),
+                    *unready = json_of("{'phase':'Running'}"),
+                    *ended = json_of("{'phase':'Failed'}");
+
+        CHECK(!status_is_pressing(have, unready, true));
+        CHECK(status_is_pressing(have, ended, true));
 }
