@@ -107,10 +107,15 @@ static int on_late(sd_event_source _unused_ *source, uint64_t _unused_ usec, voi
 
 static void answer_late(struct state *s, struct http_exchange *x)
 {
+        const char *msec = http_exchange_query(x, "ms");
         struct flow *f = flow_new(s, x);
+        uint64_t delay = 100;
 
-        if (!f || sd_event_add_time_relative(s->event, &f->timer, CLOCK_MONOTONIC,
-                                             100 * USEC_PER_MSEC, ACCURACY_USEC, on_late, f) < 0) {
+        if (msec)
+                text_to_u64(msec, &delay);
+        if (!f ||
+            sd_event_add_time_relative(s->event, &f->timer, CLOCK_MONOTONIC, delay * USEC_PER_MSEC,
+                                       ACCURACY_USEC, on_late, f) < 0) {
                 if (f)
                         flow_free(f);
                 http_answer_text(x, 500, "out of memory");
