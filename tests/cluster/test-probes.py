@@ -92,10 +92,15 @@ def an_exec_probe_that_hangs_is_stopped_at_its_time_out(t):
 
 @test
 def a_startup_probe_holds_the_others_back(t):
-    t.run("p", web(startupProbe={"exec": {"command": ["sh", "-c", "[ -e /tmp/up ] || { touch /tmp/up; sleep 1; false; }"]}, "periodSeconds": 1, "failureThreshold": 10},
-                   livenessProbe={"httpGet": {"path": "/alive", "port": 8080}, "periodSeconds": 1}))
+    up = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
+    t.run("p", shell("c", "sleep 4; touch /tmp/up; sleep 4; rm /tmp/up; forever", startupProbe={**up, "failureThreshold": 30},
+                     livenessProbe={**up, "failureThreshold": 1}))
+    wait_for("running but not started", lambda: "running" in (s := t.status("p")).get("state", {}) and not s["started"])
     status = wait_for("started", lambda: (s := t.status("p")).get("started") and s)
-    expect_equal(status["restartCount"], 0, "restarts")
+    expect_equal(status["restartCount"], 0, "restarts while liveness would have failed")
+    expect_equal([e["message"] for e in t.events("p", "Killing")], [], "events Killing")
+    wait_for("a restart by the liveness probe", lambda: t.status("p")["restartCount"] >= 1)
+    t.wait_event("p", "Killing", r"^Container c failed liveness probe, will be restarted$")
     t.run("never", shell("c", "forever", startupProbe={"exec": {"command": ["false"]}, **FAST}))
     wait_for("a restart by the startup probe", lambda: t.status("never").get("restartCount", 0) >= 1, timeout=40)
     t.wait_event("never", "Killing", r"^Container c failed startup probe, will be restarted$")

@@ -5,7 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from skifftest import Failure, brief, condition, container, expect, expect_equal, pod, script, shell, test, wait_for
+from skifftest import Failure, brief, condition, container, expect, expect_equal, expect_match, pod, script, shell, test, wait_for
 
 
 class Manifest:
@@ -41,7 +41,8 @@ def a_manifest_becomes_a_pod_with_a_mirror(t):
     seen = t.wait_ready("s-node-1", 40)
     notes = seen["metadata"]["annotations"]
     expect_equal(notes.get("kubernetes.io/config.source"), "file", "config.source")
-    expect(notes.get("kubernetes.io/config.mirror") == notes.get("kubernetes.io/config.hash"), notes)
+    expect_match(notes.get("kubernetes.io/config.hash"), r"^[0-9a-f]{32}$", "config.hash")
+    expect_equal(notes.get("kubernetes.io/config.mirror"), notes["kubernetes.io/config.hash"], "config.mirror")
     expect_equal([(o["kind"], o["name"]) for o in seen["metadata"]["ownerReferences"]], [("Node", "node-1")], "owner")
     expect_equal(seen["spec"]["nodeName"], "node-1", "node")
     expect_equal(t.logs("s-node-1").strip(), "from a file", "log by way of the mirror")
