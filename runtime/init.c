@@ -391,12 +391,12 @@ static int go(struct init *i)
         struct init_command command;
         int r = init_find_command(i, &command);
 
+        if (r == 0)
+                r = close_all(i); /* before anybody in the container can look at this process */
         if (r == 0 && must_move(i))
                 r = move(i);
         if (r == 0)
                 r = start_session(i);
-        if (r == 0)
-                r = close_all(i);
         if (r == 0)
                 r = reset_signals();
         if (r == 0)

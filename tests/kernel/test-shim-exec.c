@@ -1,10 +1,12 @@
 /* Execs: probes and hooks with their ends and caps, streams, terminals. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
@@ -302,5 +304,39 @@ TEST(nobody_in_the_container_can_look_into_an_exec_before_its_execve)
         rig_wait(SHIM_EV_EXITED, id, 0, &m);
         CHECK(rig_read(rig_log_path(id), text, sizeof text) >= 0);
         CHECK_STR(text, "");
+        rig_down();
+}
+
+/*
+ * Whoever may trace in the container sees the exec's process, and could open what that holds: when
+ * it appears there it must hold nothing but its streams and the way back to the shim (INV-09).
+ */
+TEST(an_exec_holds_no_handle_when_a_tracer_in_the_container_sees_it)
+{
+        struct rig_container c = {
+                .argv = rig_sh("while :; do for p in /proc/[0-9]*; do "
+                               "[ $p = /proc/1 ] && continue; "
+                               "case $(cat $p/comm 2>/dev/null) in skiff-*) ;; *) continue;; esac; "
+                               "for f in $p/fd/*; do t=$(readlink $f 2>/dev/null) || continue; "
+                               "echo SEEN; "
+                               "case $t in /dev/null|pipe:*|socket:*|'') ;; *) echo FD $t;; esac; "
+                               "done; done; done"),
+                .caps = CAPS_DEFAULT | UINT64_C(1) << CAP_SYS_PTRACE,
+        };
+        const char *id = start(&c), *quick[] = { "true", NULL };
+        static char text[1 << 20];
+        bool seen = false;
+
+        for (int n = 0; n < 400 || (!seen && n < 8000); n++) {
+                rig_exec(id, quick, 25000, 0, &e);
+                CHECK_INT(e.exit_code, 0);
+                if (n % 100 == 99 && rig_read(rig_log_path(id), text, sizeof text) >= 0)
+                        seen = strstr(text, "SEEN") != NULL;
+        }
+        CHECK(seen); /* or nothing was tried */
+        CHECK_INT(rig_request(SHIM_KILL, id, SIGKILL, NULL, 0, NULL), 0);
+        rig_wait(SHIM_EV_EXITED, id, 0, &m);
+        CHECK(rig_read(rig_log_path(id), text, sizeof text) >= 0);
+        CHECK(!strstr(text, "FD "));
         rig_down();
 }
