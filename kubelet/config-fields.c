@@ -6,6 +6,7 @@
 
 #include "base/quantity.h"
 #include "base/text.h"
+#include "base/usec.h"
 #include "kubelet/decode.h"
 
 #define FIELD(member) offsetof(struct kubelet_config, member)
@@ -256,62 +257,104 @@ const struct json_field config_fields[] = {
 };
 /* clang-format on */
 
-/* Known to Kubernetes, and read by validation at most. */
-static const char *const not_acted_upon[] = {
-        "authentication.anonymous",
-        "cgroupsPerQOS",
-        "containerLogMaxWorkers",
-        "containerLogMonitorInterval",
-        "containerRuntimeEndpoint",
-        "contentType",
-        "cpuManagerPolicy",
-        "cpuManagerPolicyOptions",
-        "cpuManagerReconcilePeriod",
-        "enableContentionProfiling",
-        "enableDebugFlagsHandler",
-        "enableProfilingHandler",
-        "enableSystemLogQuery",
-        "failCgroupV1",
-        "featureGates",
-        "hairpinMode",
-        "imagePullCredentialsVerificationPolicy",
-        "imageServiceEndpoint",
-        "iptablesDropBit",
-        "iptablesMasqueradeBit",
-        "kernelMemcgNotification",
-        "kubeReservedCgroup",
-        "kubeletCgroups",
-        "logging",
-        "makeIPTablesUtilChains",
-        "memoryManagerPolicy",
-        "memoryReservationPolicy",
-        "memoryThrottlingFactor",
-        "preloadedImagesVerificationAllowlist",
-        "qosReserved",
-        "readOnlyPort",
-        "reservedMemory",
-        "runtimeRequestTimeout",
-        "showHiddenMetricsForVersion",
-        "shutdownGracePeriodByPodPriority",
-        "staticPodURLHeader",
-        "systemCgroups",
-        "systemReservedCgroup",
-        "tlsCurvePreferences",
-        "topologyManagerPolicy",
-        "topologyManagerPolicyOptions",
-        "topologyManagerScope",
-        "tracing",
-        "volumePluginDir",
-        "volumeStatsAggPeriod",
+/*
+ * Known to Kubernetes, and read by validation at most, or not even that. A value that equals the
+ * default asks for nothing.
+ */
+static const struct ignored_field {
+        const char *path;
+        const char *usual; /* the default as compact JSON; NULL: 0, "", false, {} and the like */
+} not_acted_upon[] = {
+        { "authentication.anonymous", NULL },
+        { "cgroupsPerQOS", "true" },
+        { "configMapAndSecretChangeDetectionStrategy", "\"Watch\"" },
+        { "containerLogMaxWorkers", "1" },
+        { "containerLogMonitorInterval", "\"10s\"" },
+        { "containerRuntimeEndpoint", NULL },
+        { "contentType", "\"application/vnd.kubernetes.protobuf\"" },
+        { "cpuManagerPolicy", "\"none\"" },
+        { "cpuManagerPolicyOptions", NULL },
+        { "cpuManagerReconcilePeriod", "\"10s\"" },
+        { "enableContentionProfiling", NULL },
+        { "enableDebugFlagsHandler", "true" },
+        { "enableProfilingHandler", "true" },
+        { "enableSystemLogHandler", "true" },
+        { "enableSystemLogQuery", NULL },
+        { "enforceNodeAllocatable", "[\"pods\"]" },
+        { "evictionMaxPodGracePeriod", NULL },
+        { "evictionMinimumReclaim", NULL },
+        { "evictionSoft", NULL },
+        { "evictionSoftGracePeriod", NULL },
+        { "failCgroupV1", "true" },
+        { "failSwapOn", "true" },
+        { "featureGates", NULL },
+        { "hairpinMode", "\"promiscuous-bridge\"" },
+        { "httpCheckFrequency", "\"20s\"" },
+        { "imageGCHighThresholdPercent", "85" },
+        { "imageGCLowThresholdPercent", "80" },
+        { "imageMaximumGCAge", NULL },
+        { "imageMinimumGCAge", "\"2m\"" },
+        { "imagePullCredentialsVerificationPolicy", "\"NeverVerifyPreloadedImages\"" },
+        { "imageServiceEndpoint", NULL },
+        { "iptablesDropBit", "15" },
+        { "iptablesMasqueradeBit", "14" },
+        { "kernelMemcgNotification", NULL },
+        { "kubeAPIBurst", "100" },
+        { "kubeAPIQPS", "50" },
+        { "kubeReservedCgroup", NULL },
+        { "kubeletCgroups", NULL },
+        { "localStorageCapacityIsolation", "true" },
+        { "logging", NULL },
+        { "makeIPTablesUtilChains", "true" },
+        { "memoryManagerPolicy", "\"None\"" },
+        { "memoryReservationPolicy", "\"None\"" },
+        { "memorySwap.swapBehavior", "\"NoSwap\"" },
+        { "memoryThrottlingFactor", "0.9" },
+        { "preloadedImagesVerificationAllowlist", NULL },
+        { "protectKernelDefaults", NULL },
+        { "qosReserved", NULL },
+        { "readOnlyPort", NULL },
+        { "registryBurst", "10" },
+        { "registryPullQPS", "5" },
+        { "reservedMemory", NULL },
+        { "reservedSystemCPUs", NULL },
+        { "rotateCertificates", NULL },
+        { "runtimeRequestTimeout", "\"2m\"" },
+        { "serverTLSBootstrap", NULL },
+        { "showHiddenMetricsForVersion", NULL },
+        { "shutdownGracePeriod", NULL },
+        { "shutdownGracePeriodByPodPriority", NULL },
+        { "shutdownGracePeriodCriticalPods", NULL },
+        { "staticPodURL", NULL },
+        { "staticPodURLHeader", NULL },
+        { "syncFrequency", "\"1m\"" },
+        { "systemCgroups", NULL },
+        { "systemReservedCgroup", NULL },
+        { "tlsCurvePreferences", NULL },
+        { "topologyManagerPolicy", "\"none\"" },
+        { "topologyManagerPolicyOptions", NULL },
+        { "topologyManagerScope", "\"container\"" },
+        { "tracing", NULL },
+        { "userNamespaces", "{\"idsPerPod\":65536}" },
+        { "volumePluginDir", "\"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/\"" },
+        { "volumeStatsAggPeriod", "\"1m\"" },
 };
 /* Known, and nothing to tell the log about. */
 static const char *const silent[] = { "apiVersion", "kind", "mergeDefaultEvictionSettings",
                                       "runOnce" };
 
-static bool is_in(const char *const *list, size_t n, const char *path)
+static const struct ignored_field *find_ignored(const char *path)
 {
-        for (size_t i = 0; i < n; i++)
-                if (streq(list[i], path))
+        for (size_t i = 0; i < ARRAY_SIZE(not_acted_upon); i++)
+                if (streq(not_acted_upon[i].path, path))
+                        return &not_acted_upon[i];
+        return NULL;
+}
+
+static bool is_silent(const char *path)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(silent); i++)
+                if (streq(silent[i], path))
                         return true;
         return false;
 }
@@ -334,6 +377,33 @@ static bool says_nothing(const json_t *value)
         return !json_is_true(value);
 }
 
+/* "2m0s" is "2m". */
+static bool is_same(const json_t *a, const json_t *b)
+{
+        usec_t x, y;
+
+        if (json_is_string(a) && json_is_string(b) &&
+            duration_parse(json_string_value(a), &x) == 0 &&
+            duration_parse(json_string_value(b), &y) == 0)
+                return x == y;
+        return json_equal(a, b);
+}
+
+/*
+ * Where false is not the default, it says something: only what kubeadm writes for "unset" ("", 0,
+ * {}) does not.
+ */
+static bool asks_for_something(const json_t *value, const struct ignored_field *f)
+{
+        json_auto_t *usual = f->usual ? json_loads(f->usual, JSON_DECODE_ANY, NULL) : NULL;
+
+        if (!usual)
+                return !says_nothing(value);
+        if (is_same(value, usual))
+                return false;
+        return json_is_boolean(value) || !says_nothing(value);
+}
+
 static const struct json_field *find_field(const struct json_field *fields, const char *name)
 {
         for (; fields->name; fields++)
@@ -344,7 +414,7 @@ static const struct json_field *find_field(const struct json_field *fields, cons
 
 /* @prefix: "" or "authentication." */
 static int check_level(const json_t *object, const struct json_field *fields, const char *prefix,
-                       char ***ignored, struct err *err)
+                       struct kubelet_config *c)
 {
         const char *key;
         json_t *value;
@@ -352,17 +422,19 @@ static int check_level(const json_t *object, const struct json_field *fields, co
         json_object_foreach ((json_t *)object, key, value) {
                 _cleanup_free_ char *path = text_printf("%s%s", prefix, key), *below = NULL;
                 const struct json_field *f = find_field(fields, key);
+                const struct ignored_field *ignored = path ? find_ignored(path) : NULL;
                 int r = 0;
 
                 if (!path)
-                        return err_sys(err, -ENOMEM, "read configuration");
-                if (f && f->decode == decode_object) {
+                        return -ENOMEM;
+                if (ignored) {
+                        if (asks_for_something(value, ignored))
+                                r = strv_append(&c->ignored, path);
+                } else if (f && f->decode == decode_object) {
                         below = text_printf("%s.", path);
-                        r = below ? check_level(value, f->arg, below, ignored, err) : -ENOMEM;
-                } else if (is_in(not_acted_upon, ARRAY_SIZE(not_acted_upon), path)) {
-                        r = says_nothing(value) ? 0 : strv_append(ignored, path);
-                } else if (!f && !is_in(silent, ARRAY_SIZE(silent), path)) {
-                        return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "%s: unknown field", path);
+                        r = below ? check_level(value, f->arg, below, c) : -ENOMEM;
+                } else if (!f && !is_silent(path)) {
+                        r = strv_append(&c->unknown, path);
                 }
                 if (r < 0)
                         return r;
@@ -370,7 +442,7 @@ static int check_level(const json_t *object, const struct json_field *fields, co
         return 0;
 }
 
-int config_check_known(const json_t *document, char ***ignored, struct err *err)
+int config_check_known(const json_t *document, struct kubelet_config *c)
 {
-        return check_level(document, config_fields, "", ignored, err);
+        return check_level(document, config_fields, "", c);
 }

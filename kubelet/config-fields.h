@@ -5,6 +5,5 @@
 /* Defaults that are plain numbers; everything else zero. */
 void config_init(struct kubelet_config *c);
 extern const struct json_field config_fields[];
-/* -EINVAL for a field that Kubernetes does not know; names in *ignored those set to something that
- * this node does not act upon. */
-int config_check_known(const json_t *document, char ***ignored, struct err *err);
+/* Notes in @c what Kubernetes does not know, and what asks for something that is not done here. */
+int config_check_known(const json_t *document, struct kubelet_config *c);

@@ -70,6 +70,8 @@ static int fill_defaults(struct kubelet_config *c, const json_t *document)
                 c->node_status_update_usec = 10 * USEC_PER_SEC;
         if (!json_is_boolean(json_object_get(document, "serializeImagePulls")))
                 c->serialize_pulls = c->max_parallel_pulls < 2;
+        else if (c->serialize_pulls && c->max_parallel_pulls == 0)
+                c->max_parallel_pulls = 1; /* asked for, not merely the default */
         if (c->pod_pids_limit < 0)
                 c->pod_pids_limit = -1;
         if (!c->enforce_node_allocatable)
@@ -378,7 +380,9 @@ int kubelet_config_decode(const json_t *document, const char *base_dir, struct k
         if (document) {
                 r = check_kind(document, err);
                 if (r == 0)
-                        r = config_check_known(document, &ret->ignored, err);
+                        r = config_check_known(document, ret);
+                if (r == -ENOMEM)
+                        return err_sys(err, r, "read configuration");
                 if (r == 0)
                         r = json_decode(document, config_fields, ret, err);
                 if (r < 0)
@@ -391,6 +395,13 @@ int kubelet_config_decode(const json_t *document, const char *base_dir, struct k
         return r < 0 ? r : validate(ret, document, err);
 }
 
+int32_t kubelet_config_max_pods(const struct kubelet_config *c, uint32_t cpus)
+{
+        const int64_t by_core = (int64_t)c->pods_per_core * cpus;
+
+        return c->pods_per_core > 0 && by_core < c->max_pods ? (int32_t)by_core : c->max_pods;
+}
+
 void kubelet_config_done(struct kubelet_config *c)
 {
         char *const texts[] = { c->static_pod_path, c->static_pod_url,  c->pod_logs_dir,
@@ -398,8 +409,10 @@ void kubelet_config_done(struct kubelet_config *c)
                                 c->healthz_address, c->tls_cert_file,   c->tls_key_file,
                                 c->client_ca_file,  c->tls_min_version, c->cluster_domain,
                                 c->resolv_conf,     c->cgroup_root,     c->reserved_cpus };
-        char **const lists[] = { c->tls_cipher_suites, c->cluster_dns, c->enforce_node_allocatable,
-                                 c->allowed_unsafe_sysctls, c->ignored };
+        char **const lists[] = {
+                c->tls_cipher_suites,      c->cluster_dns, c->enforce_node_allocatable,
+                c->allowed_unsafe_sysctls, c->ignored,     c->unknown
+        };
 
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
                 free(texts[i]);

@@ -1,9 +1,10 @@
 /*
- * KubeletConfiguration (kubelet.config.k8s.io/v1beta1): decoded strictly, defaulted, validated.
+ * KubeletConfiguration (kubelet.config.k8s.io/v1beta1): decoded, defaulted, validated.
  *
  * Every field of Kubernetes 1.36 is known. Those that this node does not act upon are accepted and
- * named in .ignored when they are set to something, so that the log can say so; a field that
- * Kubernetes does not know either is an error that names its path.
+ * named in .ignored when they ask for something else than the default, so that the log can say so.
+ * As in the kubelet, whose lenient decoder takes over from its strict one for v1beta1, a field that
+ * Kubernetes does not know either is passed over; it is named in .unknown.
  *
  * Source: k8s.io/kubelet config/v1beta1 types.go; pkg/kubelet/apis/config (v1beta1
  * defaults.go, validation/validation.go).
@@ -80,8 +81,8 @@ struct kubelet_config {
         char **allowed_unsafe_sysctls;
         int64_t userns_ids_per_pod;
         usec_t shutdown_grace_usec, shutdown_grace_critical_usec;
-        /* set in the document, but not acted upon: paths such as "logging" */
-        char **ignored;
+        /* set in the document, but not acted upon, or not known: paths such as "logging.format" */
+        char **ignored, **unknown;
 };
 
 /* RFC 7386: @patch over @base, in place (drop-ins of --config-dir, in lexical order). */
@@ -98,3 +99,5 @@ int config_merge(json_t *base, const json_t *patch);
 int kubelet_config_decode(const json_t *document, const char *base_dir, struct kubelet_config *ret,
                           struct err *err);
 void kubelet_config_done(struct kubelet_config *c);
+/* How many pods the node takes on a machine of @cpus: maxPods, and podsPerCore of each CPU. */
+int32_t kubelet_config_max_pods(const struct kubelet_config *c, uint32_t cpus);

@@ -30,7 +30,7 @@ struct context {
         const char *root_dir, *pod_log_dir, *container_log_dir;
         struct crash_backoff_limits crash_limits;
         uint64_t node_memory_bytes; /* capacity */
-        uint32_t possible_cpus;
+        uint32_t possible_cpus, max_pods;
         usec_t started_at; /* CLOCK_REALTIME: when skiffd came up */
         void (*allocatable)(struct node_allocatable *ret, void *userdata);
         void *userdata;

@@ -59,7 +59,7 @@ static struct node_input node_input_of(const struct kubelet *k)
                 .name = k->node_name,
                 .address = k->node_ip,
                 .facts = &k->facts,
-                .max_pods = (uint32_t)k->config->max_pods,
+                .max_pods = (uint32_t)kubelet_config_max_pods(k->config, k->facts.cpus),
                 .kubelet_port = k->config->port,
                 .ephemeral_bytes = k->root_fs_bytes,
                 .reserved = k->reserved,
@@ -558,6 +558,7 @@ static void fill_context(struct kubelet *k)
         ctx->container_log_dir = k->options->container_log_dir;
         ctx->crash_limits = crash_backoff_limits_from(k->config->max_restart_period_usec);
         ctx->node_memory_bytes = k->facts.memory_bytes;
+        ctx->max_pods = (uint32_t)kubelet_config_max_pods(k->config, k->facts.cpus);
         ctx->possible_cpus = cpus > 0 ? (uint32_t)cpus : 1;
         ctx->started_at = now_realtime();
         ctx->allocatable = on_allocatable;

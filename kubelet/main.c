@@ -92,6 +92,14 @@ static void harden(const struct kubelet_config *config)
         }
 }
 
+static void warn_of_fields(const struct kubelet_config *config)
+{
+        STRV_FOREACH (field, config->unknown)
+                log_warn(0, "Configuration: '%s' is unknown and ignored", *field);
+        STRV_FOREACH (field, config->ignored)
+                log_warn(0, "Configuration: '%s' is not supported and ignored", *field);
+}
+
 static int run(const struct options *options, struct err *err)
 {
         _cleanup_(kubelet_config_done)
@@ -105,9 +113,7 @@ static int run(const struct options *options, struct err *err)
         if (r < 0)
                 return r;
         harden(&config);
-        STRV_FOREACH (field, config.ignored)
-                log_warn(0, "Configuration: '%s' is set, but this node does not act upon it",
-                         *field);
+        warn_of_fields(&config);
         r = sd_event_new(&event);
         if (r < 0)
                 return err_sys(err, r, "make the event loop");

@@ -179,7 +179,7 @@ static int check_admission(struct entry *e)
                 .node = m->options.node(m->options.userdata),
                 .name = ctx->node_name,
                 .standalone = !ctx->statuses,
-                .max_pods = (uint32_t)ctx->config->max_pods,
+                .max_pods = ctx->max_pods,
                 .allowed_unsafe_sysctls = ctx->config->allowed_unsafe_sysctls,
         };
         int r;

@@ -64,7 +64,9 @@ TEST(what_kubeadm_writes_is_understood_and_its_zeros_mean_defaults)
                               "volumeStatsAggPeriod: 0s\n",
                          &c, &err),
                   0);
-        CHECK(c.ignored == NULL);
+        CHECK_INT(strv_len(c.ignored), 1);
+        CHECK(strv_contains(c.ignored, "rotateCertificates"));
+        CHECK(c.unknown == NULL);
         CHECK(c.cgroup_systemd && c.rotate_certificates && !c.authorize_always);
         CHECK_STR(c.client_ca_file, "/etc/kubernetes/pki/ca.crt");
         CHECK_STR(c.cluster_dns[0], "10.96.0.10");
@@ -88,6 +90,70 @@ TEST(fields_that_are_not_acted_upon_are_named)
         CHECK(strv_contains(c.ignored, "authentication.anonymous"));
 }
 
+TEST(a_field_that_is_not_acted_upon_is_not_named_when_it_is_set_to_its_default)
+{
+        static const struct {
+                const char *yaml, *named; /* NULL: none */
+        } cases[] = {
+                { "failSwapOn: true\n", NULL },
+                { "failSwapOn: false\n", "failSwapOn" },
+                { "registryPullQPS: 5\n", NULL },
+                { "registryPullQPS: 7\n", "registryPullQPS" },
+                { "syncFrequency: 0s\n", NULL },
+                { "syncFrequency: 60s\n", NULL },
+                { "syncFrequency: 2m\n", "syncFrequency" },
+                { "memorySwap: {swapBehavior: NoSwap}\n", NULL },
+                { "memorySwap: {swapBehavior: LimitedSwap}\n", "memorySwap.swapBehavior" },
+                { "enforceNodeAllocatable: [pods]\n", NULL },
+                { "enforceNodeAllocatable: [none]\n", "enforceNodeAllocatable" },
+                { "configMapAndSecretChangeDetectionStrategy: Watch\n", NULL },
+                { "configMapAndSecretChangeDetectionStrategy: Get\n",
+                  "configMapAndSecretChangeDetectionStrategy" },
+                { "evictionMaxPodGracePeriod: 60\n", "evictionMaxPodGracePeriod" },
+                { "protectKernelDefaults: true\n", "protectKernelDefaults" },
+                { "serverTLSBootstrap: true\n", "serverTLSBootstrap" },
+                { "makeIPTablesUtilChains: true\n", NULL },
+                { "memoryThrottlingFactor: 0.9\n", NULL },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_(kubelet_config_done)
+                struct kubelet_config c = { 0 };
+                _cleanup_err_ struct err err = { 0 };
+                _cleanup_free_ char *yaml = text_printf(HEAD "%s", cases[i].yaml);
+
+                CHECK_INT(decode(yaml, &c, &err), 0);
+                CHECK(streq_null(c.ignored ? c.ignored[0] : NULL, cases[i].named));
+        }
+}
+
+TEST(unknown_fields_are_passed_over_and_named)
+{
+        _cleanup_(kubelet_config_done)
+        struct kubelet_config c = { 0 };
+
+        CHECK_INT(decode(HEAD "evictionHrad: {}\nmaxPods: 7\n"
+                              "authentication: {x509: {clientCA: x}}\n",
+                         &c, NULL),
+                  0);
+        CHECK_INT(c.max_pods, 7);
+        CHECK_INT(strv_len(c.unknown), 2);
+        CHECK(strv_contains(c.unknown, "evictionHrad"));
+        CHECK(strv_contains(c.unknown, "authentication.x509.clientCA"));
+}
+
+TEST(pods_per_core_bounds_the_number_of_pods)
+{
+        struct kubelet_config c = { .max_pods = 110 };
+
+        CHECK_INT(kubelet_config_max_pods(&c, 2), 110);
+        c.pods_per_core = 10;
+        CHECK_INT(kubelet_config_max_pods(&c, 2), 20);
+        CHECK_INT(kubelet_config_max_pods(&c, 64), 110);
+        c.pods_per_core = INT32_MAX;
+        CHECK_INT(kubelet_config_max_pods(&c, 64), 110);
+}
+
 TEST(bad_configurations_are_refused_with_path_value_and_rule)
 {
         static const struct {
@@ -96,9 +162,6 @@ TEST(bad_configurations_are_refused_with_path_value_and_rule)
                 { "", "not an empty document" },
                 { "kind: Pod\napiVersion: v1\n", "kind: 'Pod': expected KubeletConfiguration" },
                 { "kind: KubeletConfiguration\napiVersion: v1\n", "apiVersion: 'v1': expected" },
-                { HEAD "evictionHrad: {}\n", "evictionHrad: unknown field" },
-                { HEAD "authentication: {x509: {clientCA: x}}\n",
-                  "authentication.x509.clientCA: unknown field" },
                 { HEAD "port: 70000\n", "port: 70000: expected 0 to 65535" },
                 { HEAD "maxPods: -1\n", "maxPods: -1: expected 0" },
                 { HEAD "syncFrequency: quick\n", "syncFrequency: 'quick': expected a duration" },
@@ -167,6 +230,15 @@ TEST(pulls_are_parallel_once_a_number_above_one_is_given)
 
         CHECK_INT(decode(HEAD "maxParallelImagePulls: 3\n", &c, NULL), 0);
         CHECK(!c.serialize_pulls && c.max_parallel_pulls == 3);
+}
+
+TEST(pulls_are_one_by_one_when_that_is_asked_for)
+{
+        _cleanup_(kubelet_config_done)
+        struct kubelet_config c = { 0 };
+
+        CHECK_INT(decode(HEAD "serializeImagePulls: true\n", &c, NULL), 0);
+        CHECK_INT(c.max_parallel_pulls, 1);
 }
 
 TEST(relative_paths_are_relative_to_the_files_directory)
