@@ -124,11 +124,20 @@ int decode_names(const json_t *value, void *member, const void *arg, struct err 
         return 0;
 }
 
-/* A quantity is text in JSON; YAML writers also leave the quotes away. Owned; NULL on -ENOMEM. */
+/*
+ * A quantity is text in JSON; YAML writers also leave the quotes away. The nearest double to 0.1 is
+ * more than that, and a quantity is rounded up: the text has to be the one that was written. Owned;
+ * NULL on -ENOMEM.
+ */
 static char *quantity_text(const json_t *value)
 {
-        return json_is_string(value) ? strdup(json_string_value(value))
-                                     : json_dumps(value, JSON_ENCODE_ANY);
+        char real[JSON_REAL_TEXT_MAX];
+
+        if (json_is_string(value))
+                return strdup(json_string_value(value));
+        if (json_is_real(value))
+                return strdup(json_real_format(json_real_value(value), real));
+        return json_dumps(value, JSON_ENCODE_ANY);
 }
 
 static int check_quantity(const char *text, bool in_milli, struct err *err)

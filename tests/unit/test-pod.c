@@ -51,6 +51,18 @@ TEST(what_a_manifest_leaves_out_has_the_apis_defaults)
         CHECK(p->tolerations[0].exists && p->tolerations[0].seconds == POD_UNSET);
 }
 
+TEST(a_quantity_without_quotes_is_the_number_that_was_written)
+{
+        _cleanup_(pod_unrefp)
+        struct pod *p = pod_of("{'containers':[{'name':'a','image':'i','resources':{"
+                               "'limits':{'cpu':0.1,'memory':1048576},'requests':{'cpu':0.07}}}]}",
+                               NULL);
+
+        CHECK_INT(pod_resource_milli(&p->containers[0].resources.limits, "cpu"), 100);
+        CHECK_INT(pod_resource_milli(&p->containers[0].resources.requests, "cpu"), 70);
+        CHECK_INT(pod_resource_value(&p->containers[0].resources.limits, "memory"), 1 << 20);
+}
+
 TEST(an_image_without_tag_or_with_latest_is_always_pulled)
 {
         static const struct {
