@@ -12,6 +12,7 @@
 #include "base/usec.h"
 
 #define RENAME_RACE_USEC (5 * USEC_PER_MSEC)
+#define REMOVE_DEPTH_MAX 16
 
 static int open_resolved(int dir_fd, const char *path, uint64_t flags, mode_t mode,
                          uint64_t resolve)
@@ -220,8 +221,29 @@ static int mount_id_of(int fd, uint64_t *ret)
         return 0;
 }
 
+struct removal {
+        int top_fd; /* borrowed: the tree's root */
+        uint64_t mount_id;
+        bool moved; /* something came up into the root, which is to be read again */
+};
+
+/*
+ * Whoever made the tree may have made it deeper than there are descriptors: what lies too deep
+ * moves up into the tree's root, where it is not deep any more.
+ */
+static int move_up(struct removal *t, int dir_fd, const char *name)
+{
+        char fresh[32];
+
+        snprintf(fresh, sizeof fresh, "..removed-%08x%08x", random_u32(), random_u32());
+        if (renameat(dir_fd, name, t->top_fd, fresh) < 0)
+                return -errno;
+        t->moved = true;
+        return 0;
+}
+
 /* Consumes @fd. */
-static int remove_children(int fd, uint64_t mount_id)
+static int remove_children(struct removal *t, int fd, unsigned depth)
 {
         DIR *dir = fdopendir(fd);
         struct dirent *e;
@@ -244,6 +266,10 @@ static int remove_children(int fd, uint64_t mount_id)
                         r = -errno;
                         break;
                 }
+                if (depth == REMOVE_DEPTH_MAX) {
+                        r = move_up(t, dirfd(dir), e->d_name);
+                        continue;
+                }
                 child = openat(dirfd(dir), e->d_name,
                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (child < 0) {
@@ -251,13 +277,13 @@ static int remove_children(int fd, uint64_t mount_id)
                         break;
                 }
                 r = mount_id_of(child, &id);
-                if (r == 0 && id != mount_id)
+                if (r == 0 && id != t->mount_id)
                         r = -EBUSY;
                 if (r < 0) {
                         safe_close(child);
                         break;
                 }
-                r = remove_children(child, mount_id);
+                r = remove_children(t, child, depth + 1);
                 if (r == 0 && unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
                         r = -errno;
         }
@@ -265,10 +291,25 @@ static int remove_children(int fd, uint64_t mount_id)
         return r;
 }
 
+static int remove_all_children(int fd, uint64_t mount_id)
+{
+        struct removal t = { .top_fd = fd, .mount_id = mount_id };
+        int r;
+
+        do {
+                int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+                t.moved = false;
+                r = again < 0 ? -errno : remove_children(&t, again, 0);
+        } while (r == 0 && t.moved);
+        return r;
+}
+
 int fs_remove_tree_at(int dir_fd, const char *path)
 {
+        _cleanup_close_ int fd = -1;
         uint64_t mount_id, parent_id;
-        int fd, r;
+        int r;
 
         if (unlinkat(dir_fd, path, 0) == 0 || errno == ENOENT)
                 return 0;
@@ -283,11 +324,8 @@ int fs_remove_tree_at(int dir_fd, const char *path)
                 if (r == 0 && parent_id != mount_id)
                         r = -EBUSY;
         }
-        if (r < 0) {
-                safe_close(fd);
-                return r;
-        }
-        r = remove_children(fd, mount_id);
+        if (r == 0)
+                r = remove_all_children(fd, mount_id);
         if (r == 0 && unlinkat(dir_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
                 r = -errno;
         return r;

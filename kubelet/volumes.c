@@ -17,6 +17,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trash.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/token.h"
 #include "kubelet/volume-host-path.h"
@@ -24,6 +25,7 @@
 
 #define PROBLEM_FIRST_USEC (500 * USEC_PER_MSEC)
 #define PROBLEM_MAX_USEC   (122 * USEC_PER_SEC)
+#define TRASH              "skiff-trash"
 
 struct volumes {
         sd_event *event;              /* borrowed */
@@ -31,6 +33,7 @@ struct volumes {
         struct object_cache *objects; /* borrowed */
         char *root_dir, *memory_dir;  /* owned */
         int root_fd, memory_fd;       /* owned */
+        struct trash *trash;          /* owned; on root_dir's file system */
         void (*allocatable)(struct node_allocatable *ret, void *userdata);
         void *userdata;
 };
@@ -679,9 +682,10 @@ struct pod_volumes *pod_volumes_free(struct pod_volumes *pv)
 
 /* ---- taking down ---- */
 
+/* A pod may leave millions of files: they go in the background. */
 static int remove_below(struct volumes *v, const char *dir, const char *what, struct err *err)
 {
-        int r = fs_remove_tree_at(v->root_fd, dir);
+        int r = trash_put(v->trash, v->root_fd, dir);
 
         return r < 0 ? err_sys(err, r, "remove the pod's %s", what) : 0;
 }
@@ -754,6 +758,15 @@ static int open_memory(struct volumes *v, struct err *err)
         return v->memory_fd;
 }
 
+static int open_trash(struct volumes *v, struct err *err)
+{
+        _cleanup_free_ char *path = text_printf("%s/" TRASH, v->root_dir);
+
+        if (!path)
+                return err_sys(err, -ENOMEM, "start the volumes");
+        return trash_new(v->event, v->root_fd, TRASH, path, &v->trash, err);
+}
+
 int volumes_new(sd_event *event, const struct volumes_options *o, struct volumes **ret,
                 struct err *err)
 {
@@ -783,6 +796,8 @@ int volumes_new(sd_event *event, const struct volumes_options *o, struct volumes
         if (r < 0)
                 return err_sys(err, r, "make folder '%s/pods'", v->root_dir);
         r = open_memory(v, err);
+        if (r >= 0)
+                r = open_trash(v, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(v);
@@ -793,6 +808,7 @@ struct volumes *volumes_free(struct volumes *v)
 {
         if (!v)
                 return NULL;
+        trash_free(v->trash);
         safe_close(v->root_fd);
         safe_close(v->memory_fd);
         free(v->root_dir);

@@ -24,7 +24,7 @@ struct runtime {
         char **missing_features;         /* owned; see runtime_missing_features() */
 
         struct map *sandboxes, *containers; /* id -> struct sandbox *, struct container *; owned */
-        struct trash *trash;                /* owned: trash.c */
+        struct trash *trash;                /* owned: <state_dir>/trash */
         struct cgroup_tree *cgroups;        /* owned: cgroup.c */
         struct pod_network *network;        /* owned: sandbox-net.c */
         struct host_ports *host_ports;      /* owned: host-port.c */

@@ -17,13 +17,13 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/trash.h"
 #include "runtime/cgroup.h"
 #include "runtime/container.h"
 #include "runtime/host-port.h"
 #include "runtime/image-store.h"
 #include "runtime/runtime-internal.h"
 #include "runtime/seccomp-store.h"
-#include "runtime/trash.h"
 
 #define READY_TIMEOUT_USEC (2 * USEC_PER_SEC)
 
@@ -78,7 +78,10 @@ void runtime_notify_sandbox(struct runtime *rt, const char *sandbox_id)
 
 void runtime_remove_directory(struct runtime *rt, int dir_fd, const char *name)
 {
-        trash_put(rt->trash, dir_fd, name);
+        int r = trash_put(rt->trash, dir_fd, name);
+
+        if (r < 0)
+                log_warn(r, "Failed to remove '%s', leaving it", name);
 }
 
 /* ---- ready ---- */
@@ -232,6 +235,15 @@ static int open_directories(struct runtime *rt, struct err *err)
         return 0;
 }
 
+static int open_trash(struct runtime *rt, struct err *err)
+{
+        _cleanup_free_ char *path = text_printf("%s/trash", rt->options.state_dir);
+
+        if (!path)
+                return err_sys(err, -ENOMEM, "open the trash");
+        return trash_new(rt->event, rt->state_fd, "trash", path, &rt->trash, err);
+}
+
 static int open_parts(struct runtime *rt, struct err *err)
 {
         int r;
@@ -240,7 +252,7 @@ static int open_parts(struct runtime *rt, struct err *err)
         rt->containers = map_new();
         if (!rt->sandboxes || !rt->containers)
                 return err_sys(err, -ENOMEM, "open the runtime");
-        r = trash_new(rt, &rt->trash, err);
+        r = open_trash(rt, err);
         if (r == 0)
                 r = cgroup_tree_new(rt->event, rt->options.cgroup_driver,
                                     rt->options.cgroup_root ? rt->options.cgroup_root : "/",

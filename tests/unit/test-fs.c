@@ -1,6 +1,8 @@
 #include "base/fs.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/text.h"
@@ -86,6 +88,33 @@ TEST(a_tree_is_removed_without_following_links)
         CHECK(fstatat(f.fd, "a", &st, 0) < 0 && errno == ENOENT);
         CHECK(fstatat(other.fd, "keep", &st, 0) == 0);
         CHECK_INT(fs_remove_tree_at(f.fd, "a"), 0);
+}
+
+/* A container can make a tree that is deeper than a path is long, or than there are descriptors. */
+TEST(a_tree_of_any_depth_is_removed_with_few_descriptors)
+{
+        _cleanup_folder_ struct folder f = folder_new();
+        struct rlimit before, few;
+        struct stat st;
+        int at = fcntl(f.fd, F_DUPFD_CLOEXEC, 3);
+
+        CHECK_INT(getrlimit(RLIMIT_NOFILE, &before), 0);
+        few = (struct rlimit){ 48, before.rlim_max };
+        CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+        for (int i = 0; i < 150; i++) {
+                int next;
+
+                CHECK_INT(mkdirat(at, "a", 0700), 0);
+                next = openat(at, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                safe_close(at);
+                at = next;
+                CHECK(at >= 0);
+                CHECK_INT(mknodat(at, "file", S_IFREG | 0600, 0), 0);
+        }
+        safe_close(at);
+        CHECK_INT(fs_remove_tree_at(f.fd, "a"), 0);
+        CHECK(fstatat(f.fd, "a", &st, 0) < 0 && errno == ENOENT);
+        CHECK_INT(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST(directories_are_not_made_through_links)

@@ -1,10 +1,12 @@
-#include "runtime/trash.h"
+#include "base/trash.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,13 +14,15 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usec.h"
 
 enum { SMALL_ENTRIES = 96, SMALL_DEPTH = 16 }; /* some 0.5 ms */
 
 struct trash {
-        struct runtime *rt; /* borrowed */
-        int fd;             /* <state_dir>/trash */
-        pid_t sweeper;      /* 0: none runs */
+        sd_event *event; /* borrowed */
+        char *path;      /* owned; for messages */
+        int fd;          /* owned */
+        pid_t sweeper;   /* 0: none runs */
         int sweeper_pidfd;
         sd_event_source *sweeper_source;
         bool is_more; /* something came after the sweeper had started */
@@ -34,10 +38,8 @@ static int on_sweeper_end(_unused_ sd_event_source *s, _unused_ int fd, _unused_
 
         waitid(P_PIDFD, (id_t)t->sweeper_pidfd, &info, WEXITED);
         if (info.si_status != 0)
-                log_warn(0,
-                         "Some of '%s/trash' could not be removed, trying again at the next "
-                         "start",
-                         t->rt->options.state_dir);
+                log_warn(0, "Some of '%s' could not be removed, trying again at the next start",
+                         t->path);
         t->sweeper_source = sd_event_source_disable_unref(t->sweeper_source);
         t->sweeper_pidfd = safe_close(t->sweeper_pidfd);
         t->sweeper = 0;
@@ -46,14 +48,14 @@ static int on_sweeper_end(_unused_ sd_event_source *s, _unused_ int fd, _unused_
         return 0;
 }
 
-/* Runs in a forked child, in skiffd's namespaces, with the trash as its only descriptor. */
+/* Runs in a forked child, in the daemon's namespaces, with the trash as its only descriptor. */
 static _Noreturn void sweep(int trash_fd)
 {
         _cleanup_strv_ char **names = NULL;
         int r, failed = 0;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        /* a lock of skiffd's must not live on in here */
+        /* a lock of the daemon's must not live on in here */
         if (dup2(trash_fd, 3) < 0 || syscall(SYS_close_range, 4, ~0U, 0) < 0)
                 _exit(1);
         r = fs_list_at(3, ".", &names);
@@ -75,16 +77,16 @@ static void start_sweeper(struct trash *t)
         if (t->sweeper == 0)
                 sweep(t->fd);
         if (t->sweeper < 0) {
-                log_warn(-errno, "Failed to start removing '%s/trash'", t->rt->options.state_dir);
+                log_warn(-errno, "Failed to start removing '%s'", t->path);
                 t->sweeper = 0;
                 return;
         }
         t->sweeper_pidfd = (int)syscall(SYS_pidfd_open, t->sweeper, 0);
         r = t->sweeper_pidfd < 0 ? -errno
-                                 : sd_event_add_io(t->rt->event, &t->sweeper_source,
-                                                   t->sweeper_pidfd, EPOLLIN, on_sweeper_end, t);
+                                 : sd_event_add_io(t->event, &t->sweeper_source, t->sweeper_pidfd,
+                                                   EPOLLIN, on_sweeper_end, t);
         if (r < 0) {
-                log_warn(r, "Failed to watch the removal of '%s/trash'", t->rt->options.state_dir);
+                log_warn(r, "Failed to watch the removal of '%s'", t->path);
                 kill(t->sweeper, SIGKILL);
                 waitpid(t->sweeper, NULL, 0);
                 t->sweeper_pidfd = safe_close(t->sweeper_pidfd);
@@ -92,7 +94,8 @@ static void start_sweeper(struct trash *t)
         }
 }
 
-int trash_new(struct runtime *rt, struct trash **ret, struct err *err)
+int trash_new(sd_event *event, int parent_fd, const char *name, const char *path,
+              struct trash **ret, struct err *err)
 {
         _cleanup_(trash_freep)
         struct trash *t = calloc(1, sizeof *t);
@@ -101,14 +104,14 @@ int trash_new(struct runtime *rt, struct trash **ret, struct err *err)
 
         if (!t)
                 return err_sys(err, -ENOMEM, "open the trash");
-        *t = (struct trash){ .rt = rt, .fd = -1, .sweeper_pidfd = -1 };
-        r = fs_mkdir_p_at(rt->state_fd, "trash", 0700);
+        *t = (struct trash){ .event = event, .path = strdup(path), .fd = -1, .sweeper_pidfd = -1 };
+        r = t->path ? fs_mkdir_p_at(parent_fd, name, 0700) : -ENOMEM;
         if (r == 0) {
-                t->fd = openat(rt->state_fd, "trash", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                r = t->fd < 0 ? -errno : fs_list_at(t->fd, ".", &names);
+                t->fd = fs_open_beneath(parent_fd, name, O_RDONLY | O_DIRECTORY, 0);
+                r = t->fd < 0 ? t->fd : fs_list_at(t->fd, ".", &names);
         }
         if (r < 0)
-                return err_sys(err, r, "open '%s/trash'", rt->options.state_dir);
+                return err_sys(err, r, "open '%s'", path);
         if (names)
                 start_sweeper(t);
         *ret = TAKE_PTR(t);
@@ -126,6 +129,7 @@ struct trash *trash_free(struct trash *t)
         }
         safe_close(t->sweeper_pidfd);
         safe_close(t->fd);
+        free(t->path);
         free(t);
         return NULL;
 }
@@ -156,23 +160,21 @@ static bool fits(int dir_fd, const char *name, unsigned *budget, unsigned depth)
         return yes;
 }
 
-void trash_put(struct trash *t, int dir_fd, const char *name)
+int trash_put(struct trash *t, int dir_fd, const char *name)
 {
         unsigned budget = SMALL_ENTRIES;
-        char unique[RUNTIME_ID_SIZE];
-        int r;
+        char unique[33];
 
-        if (fits(dir_fd, name, &budget, 0)) {
-                r = fs_remove_tree_at(dir_fd, name);
-                if (r < 0)
-                        log_warn(r, "Failed to remove '%s', leaving it", name);
-                return;
-        }
-        runtime_make_id(unique);
+        if (fits(dir_fd, name, &budget, 0))
+                return fs_remove_tree_at(dir_fd, name);
+        snprintf(unique, sizeof unique, "%08x%08x%08x%08x", random_u32(), random_u32(),
+                 random_u32(), random_u32());
         if (renameat(dir_fd, name, t->fd, unique) < 0) {
-                if (errno != ENOENT)
-                        log_warn(-errno, "Failed to move '%s' away, leaving it", name);
-                return;
+                if (errno == ENOENT)
+                        return 0;
+                /* on another file system it cannot be moved out of the way */
+                return errno == EXDEV ? fs_remove_tree_at(dir_fd, name) : -errno;
         }
         start_sweeper(t);
+        return 0;
 }
