@@ -13,8 +13,8 @@
 /* A file read line by line up to a limit in bytes. */
 struct lines {
         FILE *file;
-        char *line; /* owned */
-        size_t size, total;
+        char *line; /* owned; of USER_LINE_MAX + 1 bytes */
+        size_t total;
 };
 
 static void lines_done(struct lines *l)
@@ -22,19 +22,30 @@ static void lines_done(struct lines *l)
         free(l->line);
 }
 
-/* 1: a line (without its end, NULs cut it); 0: no more; -EFBIG. */
+/*
+ * 1: a line (without its end, NULs cut it); 0: no more; -EFBIG, -ENOMEM. Not by getline(), which
+ * would take as much memory as the image asks for.
+ */
 static int next_line(struct lines *l)
 {
-        ssize_t n = getline(&l->line, &l->size, l->file);
+        size_t n = 0;
+        int c;
 
-        if (n < 0)
-                return 0;
-        l->total += (size_t)n;
-        if (l->total > USER_FILE_MAX)
-                return -EFBIG;
-        if (n > 0 && l->line[n - 1] == '\n')
-                l->line[n - 1] = '\0';
-        return 1;
+        if (!l->line)
+                l->line = malloc(USER_LINE_MAX + 1);
+        if (!l->line)
+                return -ENOMEM;
+        while ((c = getc_unlocked(l->file)) != EOF) {
+                if (++l->total > USER_FILE_MAX)
+                        return -EFBIG;
+                if (c == '\n')
+                        break;
+                if (n == USER_LINE_MAX)
+                        return -EFBIG;
+                l->line[n++] = (char)c;
+        }
+        l->line[n] = '\0';
+        return n > 0 || c != EOF;
 }
 
 /* Cuts the next field off at ':'; NULL when there is none left. */
@@ -150,7 +161,20 @@ int group_memberships(FILE *group, const char *member, uint32_t **ret, size_t *r
  */
 static int open_in_layer(int layer_fd, const char *path)
 {
-        return fs_open_in_root(layer_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
+        _cleanup_close_ int handle = fs_open_in_root(layer_fd, path, O_PATH | O_NOFOLLOW, 0);
+        char link[32];
+        struct stat st;
+        int fd;
+
+        if (handle < 0)
+                return handle;
+        if (fstat(handle, &st) < 0)
+                return -errno;
+        /* the image may have a device there, whose opening alone does something */
+        if (!S_ISREG(st.st_mode))
+                return -EINVAL;
+        fd = open(fs_fd_path(handle, link), O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
 }
 
 static bool is_whiteout(int layer_fd, const char *path)
@@ -178,18 +202,15 @@ static int open_in_image(const struct image_store *s, const struct image *i, con
         for (size_t k = strv_len(i->what.diff_ids); k-- > 0;) {
                 _cleanup_close_ int layer_fd = openat(s->layers_fd, i->layers[k]->name,
                                                       O_PATH | O_DIRECTORY | O_CLOEXEC);
-                _cleanup_close_ int fd = -1;
-                struct stat st;
+                int fd;
 
                 if (layer_fd < 0)
                         return -errno;
                 if (is_whiteout(layer_fd, path) || is_whiteout(layer_fd, "etc"))
                         return -ENOENT;
                 fd = open_in_layer(layer_fd, path);
-                if (fd >= 0 && fstat(fd, &st) == 0)
-                        return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EINVAL;
-                if (fd < 0 && fd != -ENOENT)
-                        return fd == -ELOOP || fd == -ENXIO ? -EINVAL : fd;
+                if (fd != -ENOENT)
+                        return fd;
                 if (i->layers[k]->what.root_is_opaque || hides_below(layer_fd))
                         return -ENOENT;
         }
@@ -222,6 +243,16 @@ static int open_users(const struct image_store *s, const char *image_id, const c
         return 0;
 }
 
+static int refuse_file(struct err *err, int r, const char *file)
+{
+        if (r != -EFBIG && r != -E2BIG)
+                return err_sys(err, r, "read /etc/%s of the image", file);
+        return err_set_kind(err, r, ERR_CONTAINER_CONFIG,
+                            "/etc/%s of the image: expected at most %d bytes, %d a line, and %d "
+                            "groups of a user",
+                            file, USER_FILE_MAX, USER_LINE_MAX, USER_GROUPS_MAX);
+}
+
 static int look_up_passwd(const struct image_store *s, const char *image_id, const char *name,
                           uint32_t uid, struct passwd_entry *ret, struct err *err)
 {
@@ -231,10 +262,7 @@ static int look_up_passwd(const struct image_store *s, const char *image_id, con
         if (r < 0 || !f)
                 return r;
         r = passwd_find(f, name, uid, ret);
-        return r < 0 ? err_set_kind(err, r, ERR_CONTAINER_CONFIG,
-                                    "/etc/passwd of the image has more than %d bytes",
-                                    USER_FILE_MAX)
-                     : r;
+        return r < 0 ? refuse_file(err, r, "passwd") : r;
 }
 
 static int look_up_group(const struct image_store *s, const char *image_id, const char *name,
@@ -246,9 +274,7 @@ static int look_up_group(const struct image_store *s, const char *image_id, cons
         if (r < 0 || !f)
                 return r;
         r = group_find(f, name, ret);
-        return r < 0 ? err_set_kind(err, r, ERR_CONTAINER_CONFIG,
-                                    "/etc/group of the image has more than %d bytes", USER_FILE_MAX)
-                     : r;
+        return r < 0 ? refuse_file(err, r, "group") : r;
 }
 
 static int add_memberships(const struct image_store *s, const char *image_id, const char *member,
@@ -262,9 +288,7 @@ static int add_memberships(const struct image_store *s, const char *image_id, co
         if (r < 0 || !f)
                 return r;
         r = group_memberships(f, member, ret, ret_n);
-        return r < 0 ? err_set_kind(err, r, ERR_CONTAINER_CONFIG,
-                                    "/etc/group of the image is too large")
-                     : 0;
+        return r < 0 ? refuse_file(err, r, "group") : 0;
 }
 
 /* All digits is a number, however large: it is never looked up as a name. */

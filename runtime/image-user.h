@@ -14,7 +14,12 @@ int image_store_resolve_user(const struct image_store *s, const char *image_id, 
 int image_store_groups_of(const struct image_store *s, const char *image_id, uint32_t uid,
                           uint32_t **ret, size_t *ret_n, struct err *err);
 
-enum { USER_FILE_MAX = 10 << 20, USER_GROUPS_MAX = 65536, USER_NAME_MAX = 256 };
+enum {
+        USER_FILE_MAX = 10 << 20,
+        USER_LINE_MAX = 256 << 10,
+        USER_GROUPS_MAX = 65536,
+        USER_NAME_MAX = 256,
+};
 
 struct passwd_entry {
         char name[USER_NAME_MAX];
@@ -24,7 +29,7 @@ struct passwd_entry {
  * passwd_find() - the first entry of a name, or else of a uid
  * @name: NULL: look for @uid
  * @passwd: read to its end at most; lines that are no entry are passed over
- * Return: 1; 0 when there is none; -EFBIG.
+ * Return: 1; 0 when there is none; -EFBIG (the file, or a line of it); -ENOMEM.
  */
 int passwd_find(FILE *passwd, const char *name, uint32_t uid, struct passwd_entry *ret);
 /* The gid of a group's name, likewise. */
