@@ -349,6 +349,11 @@ int family_sync(struct family *f, size_t *ret_operations, struct err *err)
         return 0;
 }
 
+bool family_is_known(const struct family *f)
+{
+        return f->is_known;
+}
+
 bool family_has_stale(const struct family *f)
 {
         return f->is_known && ruleset_table_has_stale(f->wanted);

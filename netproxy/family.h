@@ -38,9 +38,11 @@ enum { FAMILY_UNSUPPORTED = 1 };
  *         else a negative errno and nothing has changed.
  */
 int family_sync(struct family *f, size_t *ret_operations, struct err *err);
+/* False: the next family_sync() reads the kernel's table first. */
+bool family_is_known(const struct family *f);
+bool family_has_stale(const struct family *f);
 /* Chains that nothing leads to any more; call it some seconds after a sync. 0 when there are none
  * (left). */
-bool family_has_stale(const struct family *f);
 int family_collect(struct family *f, struct err *err);
 /* Takes the whole table away (--cleanup). Fine when there is none. */
 int family_remove(int family, const char *table, struct err *err);

@@ -8,8 +8,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "netproxy/metrics.h"
 
-enum { RETRY_SEC = 5, CONNECTIONS_MAX = 64, PROCESSES = 2 };
+enum { RETRY_SEC = 5, CONNECTIONS_MAX = 64 };
 
 struct health_server {
         const char *what;
@@ -28,11 +29,6 @@ struct health {
         uint64_t healthz_answers[2], livez_answers[2]; /* 200, 503 */
 };
 
-static const char *family_name(size_t i)
-{
-        return i == 0 ? "IPv4" : "IPv6";
-}
-
 static json_t *status_json(const struct health *h, const char *now_text, bool *ret_well)
 {
         json_t *status = json_object();
@@ -47,7 +43,7 @@ static json_t *status_json(const struct health *h, const char *now_text, bool *r
                         continue;
                 well = sync_family_is_well(h->sync, i);
                 *ret_well &= well;
-                json_object_set_new(status, family_name(i),
+                json_object_set_new(status, metrics_family_name(i),
                                     json_pack("{s:s, s:b}", "lastUpdated",
                                               s->synced_at ? time_format_micro(s->synced_at, text)
                                                            : now_text,
@@ -102,48 +98,9 @@ static void on_healthz(struct http_exchange *x, void *userdata)
                 http_answer_text(x, 404, "404 page not found\n");
 }
 
-static void add_type(struct strbuf *b, const char *name, const char *type, const char *help)
-{
-        strbuf_addf(b, "# HELP kubeproxy_%s [ALPHA] %s\n# TYPE kubeproxy_%s %s\n", name, help, name,
-                    type);
-}
-
-static void add_family_metrics(struct strbuf *b, const struct health *h)
-{
-        static const struct {
-                const char *name, *type, *help;
-        } metrics[] = {
-                { "sync_proxy_rules_last_timestamp_seconds", "gauge",
-                  "The last time proxy rules were successfully synced" },
-                { "sync_proxy_rules_nftables_sync_failures_total", "counter",
-                  "Cumulative proxy nftables sync failures" },
-                { "skiff_syncs_total", "counter", "Transactions tried" },
-                { "skiff_last_sync_duration_seconds", "gauge", "What the last transaction took" },
-                { "skiff_last_sync_operations", "gauge", "How many operations it had" },
-        };
-
-        for (size_t m = 0; m < ARRAY_SIZE(metrics); m++) {
-                add_type(b, metrics[m].name, metrics[m].type, metrics[m].help);
-                for (size_t i = 0; i < FAMILIES; i++) {
-                        const struct sync_family_status *s = sync_status(h->sync, i);
-                        const double values[] = {
-                                (double)s->synced_at / USEC_PER_SEC,
-                                (double)s->failures,
-                                (double)s->syncs,
-                                (double)s->last_duration_usec / USEC_PER_SEC,
-                                (double)s->last_operations,
-                        };
-
-                        if (s->is_used)
-                                strbuf_addf(b, "kubeproxy_%s{ip_family=\"%s\"} %.6f\n",
-                                            metrics[m].name, family_name(i), values[m]);
-                }
-        }
-}
-
 static void add_answers(struct strbuf *b, const char *name, const uint64_t counts[static 2])
 {
-        add_type(b, name, "counter", "Cumulative proxy health checks by code");
+        metrics_add_head(b, name, "counter", "Cumulative proxy health checks by code");
         strbuf_addf(b, "kubeproxy_%s{code=\"200\"} %" PRIu64 "\n", name, counts[0]);
         strbuf_addf(b, "kubeproxy_%s{code=\"503\"} %" PRIu64 "\n", name, counts[1]);
 }
@@ -152,7 +109,8 @@ static void answer_metrics(const struct health *h, struct http_exchange *x)
 {
         _cleanup_strbuf_ struct strbuf b = { 0 };
 
-        add_family_metrics(&b, h);
+        metrics_add_sync(&b, h->sync);
+        metrics_add_process(&b, sync_state(h->sync)->started_at);
         add_answers(&b, "proxy_healthz_total", h->healthz_answers);
         add_answers(&b, "proxy_livez_total", h->livez_answers);
         if (b.failed)

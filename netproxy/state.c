@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "base/text.h"
 
+enum { TRIGGERS_MAX = 4096 };
+
 struct known_slice {
         struct endpoint_slice *slice;  /* owned */
         struct known_service *service; /* borrowed */
@@ -48,6 +50,7 @@ int state_init(struct state *s, const char *node_name)
                 .slices = map_new(),
                 .nodes = map_new(),
                 .service_cidrs = map_new(),
+                .started_at = now_realtime(),
         };
         list_init(&s->dirty);
         if (s->node_name && s->services && s->slices && s->nodes && s->service_cidrs)
@@ -62,6 +65,8 @@ void state_done(struct state *s)
         map_free_with(s->services, known_service_free);
         map_free_with(s->nodes, node_free_value);
         map_free_with(s->service_cidrs, free);
+        for (size_t i = 0; i < FAMILIES; i++)
+                free(s->triggers[i].items);
         free(s->node_name);
         *s = (struct state){ 0 };
 }
@@ -124,6 +129,8 @@ int state_set_service(struct state *s, const char *key, const json_t *object, st
                 service_unref(k->service);
                 k->service = TAKE_PTR(service);
                 touch(s, k);
+                s->service_changes++;
+                s->services_pending++;
         }
         return r;
 }
@@ -158,6 +165,23 @@ static int attach_slice(struct state *s, struct known_slice *slice)
         return 0;
 }
 
+/* For a figure: what does not fit is left out. */
+static void note_trigger(struct state *s, const struct endpoint_slice *old,
+                         const struct endpoint_slice *now)
+{
+        struct triggers *t = &s->triggers[now->family == AF_INET6];
+        usec_t *more;
+
+        if (now->triggered <= s->started_at || (old && old->triggered == now->triggered) ||
+            t->n == TRIGGERS_MAX)
+                return;
+        more = reallocarray(t->items, t->n + 1, sizeof *more);
+        if (!more)
+                return;
+        t->items = more;
+        t->items[t->n++] = now->triggered;
+}
+
 static void forget_slice(struct state *s, const char *key)
 {
         struct known_slice *old = map_remove(s->slices, key);
@@ -166,6 +190,8 @@ static void forget_slice(struct state *s, const char *key)
                 return;
         detach_slice(s, old);
         known_slice_free(old);
+        s->slice_changes++;
+        s->slices_pending++;
 }
 
 int state_set_slice(struct state *s, const char *key, const json_t *object, struct err *err)
@@ -180,7 +206,15 @@ int state_set_slice(struct state *s, const char *key, const json_t *object, stru
                 err_move(err, &why);
         else
                 log_left_out("EndpointSlice", key, &why);
-        forget_slice(s, key);
+        slice = map_get(s->slices, key);
+        if (decoded)
+                note_trigger(s, slice ? slice->slice : NULL, decoded);
+        if (!decoded || slice) {
+                forget_slice(s, key);
+        } else {
+                s->slice_changes++;
+                s->slices_pending++;
+        }
         if (!decoded)
                 return r;
         slice = calloc(1, sizeof *slice);
@@ -361,6 +395,7 @@ int state_apply(struct state *s, struct ruleset_table *const tables[static FAMIL
                 if (r < 0)
                         return r;
         }
+        s->services_pending = s->slices_pending = 0;
         return 0;
 }
 
@@ -383,4 +418,40 @@ bool state_has_changes(const struct state *s)
 size_t state_count_services(const struct state *s)
 {
         return map_size(s->services);
+}
+
+static bool lacks_local(const struct known_service *k, const struct service_port *port, int family)
+{
+        _cleanup_(endpoint_list_done)
+        struct endpoint_list all = { 0 };
+        _cleanup_(endpoint_selection_done)
+        struct endpoint_selection selection = { 0 };
+
+        /* the zone plays no part in what is local, nor in whether there are any */
+        return endpoints_collect((const struct endpoint_slice *const *)k->slices, k->n_slices,
+                                 port->name, port->protocol, family, &all) == 0 &&
+               endpoints_select(&all, true, true, "", &selection) == 0 && selection.has_any &&
+               selection.local.n == 0;
+}
+
+void state_count_without_local(const struct state *s, size_t family, size_t *ret_internal,
+                               size_t *ret_external)
+{
+        struct known_service *k;
+        const char *key;
+
+        *ret_internal = *ret_external = 0;
+        MAP_FOREACH (key, k, s->services) {
+                const struct service *service = k->service;
+
+                if (!service || !(service->internal_local || service->external_local) ||
+                    !service_cluster_ip(service, family_of_index(family)))
+                        continue;
+                for (size_t i = 0; i < service->n_ports; i++) {
+                        if (!lacks_local(k, &service->ports[i], family_of_index(family)))
+                                continue;
+                        *ret_internal += service->internal_local;
+                        *ret_external += service->external_local;
+                }
+        }
 }

@@ -24,6 +24,12 @@ struct known_service {
         struct list_node dirty; /* changed since it was applied */
 };
 
+/* When what changed slices was seen by their controller, of changes that are not in force yet. */
+struct triggers {
+        usec_t *items; /* owned; CLOCK_REALTIME */
+        size_t n;
+};
+
 struct state {
         char *node_name;           /* owned */
         struct map *services;      /* of struct known_service; owned */
@@ -32,7 +38,11 @@ struct state {
         struct map *service_cidrs; /* of struct cidr[2]; owned */
         struct node *own;          /* borrowed from nodes; NULL: not there */
         struct list dirty;         /* of known_service */
-        bool network_changed;      /* nodes or ServiceCIDRs changed since network_taken() */
+        usec_t started_at;         /* CLOCK_REALTIME; triggers before it are history */
+        struct triggers triggers[FAMILIES];
+        uint64_t service_changes, slice_changes; /* ever */
+        size_t services_pending, slices_pending; /* of them not applied yet */
+        bool network_changed; /* nodes or ServiceCIDRs changed since network_taken() */
 };
 
 int state_init(struct state *s, const char *node_name);
@@ -65,3 +75,9 @@ void state_foreach_dirty(const struct state *s,
                          void *userdata);
 bool state_has_changes(const struct state *s); /* anything that is not applied yet */
 size_t state_count_services(const struct state *s);
+/*
+ * Service ports that drop what comes because their policy is Local and no endpoint is here although
+ * there is one elsewhere, by policy. A walk through all Services.
+ */
+void state_count_without_local(const struct state *s, size_t family, size_t *ret_internal,
+                               size_t *ret_external);

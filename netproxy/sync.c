@@ -97,9 +97,13 @@ void sync_request(struct sync *s)
 {
         usec_t now = now_monotonic();
 
-        for (size_t i = 0; i < FAMILIES; i++)
-                if (s->families[i].family && s->families[i].status.waiting_since == 0)
-                        s->families[i].status.waiting_since = now;
+        for (size_t i = 0; i < FAMILIES; i++) {
+                struct sync_family_status *status = &s->families[i].status;
+
+                status->queued_at = now_realtime();
+                if (s->families[i].family && status->waiting_since == 0)
+                        status->waiting_since = now;
+        }
         if (s->is_ready)
                 arm_sync(s, MAX(now,
                                 s->ended_at + sync_interval(s->options.config, s->duration_usec)));
@@ -375,6 +379,11 @@ static void on_dirty(const struct known_service *k, const struct service *before
                 log_oom();
 }
 
+static double seconds_since(usec_t begun)
+{
+        return (double)(now_monotonic() - begun) / USEC_PER_SEC;
+}
+
 /* A walk through the whole machine's connections: some tens of milliseconds on a large table. */
 static int on_sweep(_unused_ sd_event_source *source, _unused_ uint64_t due_usec, void *userdata)
 {
@@ -382,14 +391,18 @@ static int on_sweep(_unused_ sd_event_source *source, _unused_ uint64_t due_usec
         usec_t begun = now_monotonic();
 
         for (size_t i = 0; i < FAMILIES && s->stale_flows.n > 0; i++) {
+                struct sync_family_status *status = &s->families[i].status;
                 _cleanup_err_ struct err err = { 0 };
+                usec_t family_begun = now_monotonic();
                 size_t n = 0;
 
-                if (!s->families[i].family || s->families[i].status.missing)
+                if (!s->families[i].family || status->missing)
                         continue;
                 if (conntrack_forget(family_of_index(i), &s->stale_flows, &n, &err) < 0)
                         log_warn(0, "Some UDP clients may stay with endpoints that have gone: %s",
                                  err_text(&err));
+                histogram_observe(&status->sweeps, seconds_since(family_begun));
+                status->flows_forgotten += n;
                 if (n > 0)
                         log_debug("Forgot %zu UDP flows of endpoints that have gone", n);
         }
@@ -420,24 +433,50 @@ static void set_missing(struct family_sync *f, const char *what)
         f->status.missing = f->missing ? f->missing : what ? "nf_tables" : NULL;
 }
 
-/* Returns when to try again, or USEC_NEVER. */
-static usec_t sync_family(struct sync *s, struct family_sync *f)
+/* From when a controller saw a pod change, by its own clock, until that is in force here. */
+static void observe_programming(struct sync *s, size_t i)
+{
+        struct triggers *t = &s->state.triggers[i];
+        usec_t now = now_realtime();
+
+        for (size_t k = 0; k < t->n; k++)
+                if (t->items[k] <= now)
+                        histogram_observe(&s->families[i].status.programming,
+                                          (double)(now - t->items[k]) / USEC_PER_SEC);
+        t->n = 0;
+}
+
+/* @begun: when this sync began, with what both families share. */
+static void observe_duration(struct family_sync *f, usec_t begun, bool was_known)
+{
+        double seconds = seconds_since(begun);
+
+        f->status.last_duration_usec = now_monotonic() - begun;
+        histogram_observe(&f->status.durations, seconds);
+        histogram_observe(was_known ? &f->status.partial_durations : &f->status.full_durations,
+                          seconds);
+}
+
+/* @shared_usec: what preparing it took. Returns when to try again, or USEC_NEVER. */
+static usec_t sync_family(struct sync *s, struct family_sync *f, usec_t shared_usec)
 {
         _cleanup_err_ struct err err = { 0 };
         usec_t begun = now_monotonic(), since = f->status.waiting_since;
+        bool was_known = family_is_known(f->family);
         int r;
 
         f->status.waiting_since = 0; /* what comes meanwhile is for the next one */
         if (f->status.missing && begun < f->retry_at)
                 return f->retry_at;
         r = family_sync(f->family, &f->status.last_operations, &err);
-        f->status.last_duration_usec = now_monotonic() - begun;
         if (r == FAMILY_UNSUPPORTED) {
                 set_missing(f, err_text(&err));
+                s->state.triggers[f - s->families].n = 0;
                 f->retry_at = begun + UNSUPPORTED_RETRY_SEC * USEC_PER_SEC;
                 return f->retry_at;
         }
         f->status.syncs++;
+        observe_duration(f, begun - shared_usec, was_known);
         if (r < 0) {
                 char period[TIME_TEXT_MAX];
 
@@ -450,6 +489,7 @@ static usec_t sync_family(struct sync *s, struct family_sync *f)
         }
         set_missing(f, NULL);
         f->status.synced_at = now_realtime();
+        observe_programming(s, (size_t)(f - s->families));
         if (f->status.last_operations > 0)
                 log_debug("IPv%c: %zu operations in force after %" PRIu64 " us",
                           family_number(f->family) == AF_INET6 ? '6' : '4',
@@ -464,8 +504,10 @@ static int on_collect(_unused_ sd_event_source *source, _unused_ uint64_t due_us
         for (size_t i = 0; i < FAMILIES; i++) {
                 _cleanup_err_ struct err err = { 0 };
 
-                if (s->families[i].family && family_collect(s->families[i].family, &err) < 0)
-                        log_debug("Chains without use stay a little longer: %s", err_text(&err));
+                if (!s->families[i].family || family_collect(s->families[i].family, &err) == 0)
+                        continue;
+                s->families[i].status.collect_failures++;
+                log_debug("Chains without use stay a little longer: %s", err_text(&err));
         }
         return 0;
 }
@@ -494,7 +536,7 @@ static int apply_changes(struct sync *s)
 
 static void run(struct sync *s)
 {
-        usec_t begun = now_monotonic(), again = USEC_NEVER;
+        usec_t begun = now_monotonic(), again = USEC_NEVER, shared_usec;
         bool all_in_force = true;
         int r = apply_changes(s);
 
@@ -503,12 +545,13 @@ static void run(struct sync *s)
                 arm_sync(s, begun + s->options.config->sync_period_usec);
                 return;
         }
+        shared_usec = now_monotonic() - begun;
         for (size_t i = 0; i < FAMILIES; i++) {
                 usec_t due;
 
                 if (!s->families[i].family)
                         continue;
-                due = sync_family(s, &s->families[i]);
+                due = sync_family(s, &s->families[i], shared_usec);
                 all_in_force &= due == USEC_NEVER || s->families[i].status.missing;
                 again = MIN(again, due);
         }
@@ -537,6 +580,14 @@ static int on_due(_unused_ sd_event_source *source, _unused_ uint64_t due_usec, 
 }
 
 /* ---- life ---- */
+static void init_status(struct sync_family_status *f)
+{
+        f->durations.bounds = f->full_durations.bounds = f->partial_durations.bounds =
+                f->sweeps.bounds = histogram_bounds_sync();
+        f->programming.bounds = histogram_bounds_programming();
+        f->is_used = true;
+}
+
 static int make_families(struct sync *s)
 {
         if (family_links_new(s->event, s->options.table, on_meddled, s, &s->links) < 0)
@@ -549,7 +600,7 @@ static int make_families(struct sync *s)
                 r = family_new(s->links, family_of_index(i), &s->families[i].family);
                 if (r < 0)
                         return r;
-                s->families[i].status.is_used = true;
+                init_status(&s->families[i].status);
         }
         return 0;
 }

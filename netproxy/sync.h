@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "netproxy/config.h"
+#include "netproxy/histogram.h"
 #include "netproxy/state.h"
 
 struct sync; /* opaque */
@@ -24,9 +25,13 @@ struct sync_family_status {
         bool is_used;
         usec_t synced_at;     /* CLOCK_REALTIME, last success; 0: never */
         usec_t waiting_since; /* CLOCK_MONOTONIC; the oldest change that is not in force; 0: none */
-        uint64_t syncs, failures;
+        usec_t queued_at;     /* CLOCK_REALTIME, of the newest change; 0: never */
+        uint64_t syncs, failures, collect_failures, flows_forgotten;
         usec_t last_duration_usec;
         size_t last_operations;
+        /* in seconds: of all syncs, of those that read the kernel's table first, of the others;
+         * from a pod's change to its being in force; of looks at flows */
+        struct histogram durations, full_durations, partial_durations, programming, sweeps;
         const char *missing; /* what this kernel lacks; NULL: nothing. Borrowed */
 };
 
