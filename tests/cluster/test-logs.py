@@ -146,6 +146,7 @@ def events_that_repeat_are_counted(t):
 def describe_shows_states_probes_and_events(t):
     t.run("p", web(readinessProbe={"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}), container("bad", "false"))
     t.waiting("p", "CrashLoopBackOff", container_name="bad", timeout=40)
+    t.wait_event("p", "BackOff")
     text = t.kubectl("describe", "pod", "p")
     for pattern in (r"State: +Running\n +Started:", r"State: +Waiting\n +Reason: +CrashLoopBackOff\n", r"Last State: +Terminated\n +Reason: +Error\n +Exit Code: +1\n",
                     r"Restart Count: +\d", r"Readiness: +http-get http://:http/ready", r"Container ID: +\w+://[0-9a-f]{64}", r"Image ID: +\S+sha256:[0-9a-f]{64}",
