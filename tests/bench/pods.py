@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""tests/bench/pods.py DIR [NODE]: how quick pods start and go on a node of the cluster in DIR, and what the
-node's programs cost. Prints one line per figure; times in ms.
+"""tests/bench/pods.py DIR [DIR...]: how quick pods start and go on the first node of the cluster in each DIR,
+and what that node's programs cost. What is compared is done in turn, in one run, and beside it for a null
+node, which only patches statuses: what the first cluster's API server costs. One line per figure; times in ms.
 
-    create -> Running   pods created one at a time with nodeName set and the image present, until a watch sees them Running
+    create -> Running   pods created one at a time with nodeName set and the image present, until a watch sees them Ready
     delete -> gone      of such a pod, which ends at SIGTERM, until the watch sees its object deleted
-    burst               100 pods at once: first create to last Running; then all deleted
-    null node           the same for a node that only patches the status it is expected to: what the API server costs
+    burst               100 pods at once: first create to last Ready; then all deleted
     idle                CPU of the node's programs over a minute with 100 pods
-    memory              Private_Dirty and PSS of the node's programs, without pods and for each of 100"""
+    memory              Private_Dirty and PSS of the node's programs, without pods and for each of 100
+
+Environment: BENCH_ROUNDS (40), BENCH_BURST (100), BENCH_BURSTS (3), BENCH_IDLE_SECONDS (60)."""
+import contextlib
 import http.client
 import json
 import os
@@ -17,10 +20,11 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster", "lib"))
-from skifftest import Case, Cluster, condition, pod, shell, wait_for  # noqa: E402
+from skifftest import Case, Cluster, Failure, brief, condition, pod, shell, wait_for  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "40"))
 BURST = int(os.environ.get("BENCH_BURST", "100"))
+BURSTS = int(os.environ.get("BENCH_BURSTS", "3"))
 IDLE_SECONDS = int(os.environ.get("BENCH_IDLE_SECONDS", "60"))
 
 
@@ -41,7 +45,7 @@ class Seen:
     """What a watch of a namespace's pods saw first, and when."""
 
     def __init__(self, case):
-        self.times, self.news = {}, queue.Queue()
+        self.case, self.times, self.news = case, {}, queue.Queue()
         threading.Thread(target=self.follow, args=(case,), daemon=True).start()
         time.sleep(0.5)
 
@@ -61,7 +65,10 @@ class Seen:
     def wait(self, name, what, timeout=60):
         deadline = time.monotonic() + timeout
         while (name, what) not in self.times:
-            self.news.get(timeout=max(0.01, deadline - time.monotonic()))
+            try:
+                self.news.get(timeout=max(0.01, deadline - time.monotonic()))
+            except queue.Empty:
+                raise Failure(f"{name} is not {what} after {timeout} s: {brief(self.case.pod(name))}") from None
         return self.times[name, what]
 
 
@@ -111,63 +118,98 @@ def percentile(values, share):
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
 
 
-def show(what, values):
-    print(f"{what:44} p50 {percentile(values, 0.5):8.1f}  p99 {percentile(values, 0.99):8.1f}  "
-          f"min {min(values):8.1f}  max {max(values):8.1f}  n {len(values)}", flush=True)
+def show(what, values, peers=()):
+    """One figure; @peers are (label, values) of the same measured in turn with it."""
+    ratios = "".join(f"  {percentile(values, 0.5) / percentile(other, 0.5):.2f} of {label}" for label, other in peers)
+    print(f"{what:38} p50 {percentile(values, 0.5):8.1f}  p99 {percentile(values, 0.99):8.1f}  "
+          f"quartiles {percentile(values, 0.25):.1f} to {percentile(values, 0.75):.1f}  n {len(values)}{ratios}", flush=True)
 
 
-def one_at_a_time(case, node, label):
-    seen, running, gone = Seen(case), [], []
-    for n in range(ROUNDS + 2):
-        name = f"one-{n}"
+def show_all(what, sides, key):
+    """The first side with its ratios to the others, then the others."""
+    print(f"load {' '.join(f'{load:.1f}' for load in os.getloadavg())}")
+    for n, side in enumerate(sides):
+        show(f"{side.label}: {what}", side.figures[key], [(other.label, other.figures[key]) for other in sides[n + 1:]])
+
+
+class Side:
+    """A node that is measured, in a case of its own."""
+
+    def __init__(self, label, case, node):
+        self.label, self.case, self.node, self.seen = label, case, node, Seen(case)
+        self.figures = {"running": [], "gone": [], "burst": [], "burst gone": []}
+
+    def create(self, name):
+        self.case.create("Pod", made_pod(name, self.node))
+
+    def one(self, name):
+        """Milliseconds to Running, and to gone."""
         began = time.perf_counter()
-        case.create("Pod", made_pod(name, node))
-        up = seen.wait(name, "Running")
+        self.create(name)
+        up = self.seen.wait(name, "Running")
         time.sleep(0.2)
         deleted = time.perf_counter()
-        case.delete("Pod", name)
-        down = seen.wait(name, "gone")
-        if n >= 2:  # the first ones fill caches
-            running.append((up - began) * 1000)
-            gone.append((down - deleted) * 1000)
-        time.sleep(0.1)
-    show(f"{label}: create -> Running", running)
-    show(f"{label}: delete -> gone", gone)
+        self.case.delete("Pod", name)
+        return (up - began) * 1000, (self.seen.wait(name, "gone") - deleted) * 1000
+
+    def burst(self, round_number):
+        """All names; they run when this returns."""
+        names = [f"burst-{round_number}-{n}" for n in range(BURST)]
+        work = queue.Queue()
+        for name in names:
+            work.put(name)
+
+        def create():
+            while True:
+                try:
+                    self.create(work.get_nowait())
+                except queue.Empty:
+                    return
+
+        began = time.perf_counter()
+        threads = [threading.Thread(target=create) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        last = max(self.seen.wait(name, "Running", 180) for name in names)
+        self.figures["burst"].append((last - began) * 1000)
+        for thread in threads:
+            thread.join()
+        return names
+
+    def burst_ends(self, names):
+        began = time.perf_counter()
+        for name in names:
+            self.case.delete("Pod", name)
+        last = max(self.seen.wait(name, "gone", 180) for name in names)
+        self.figures["burst gone"].append((last - began) * 1000)
 
 
-def burst(case, node, label, keep=None):
-    seen, names = Seen(case), [f"burst-{n}" for n in range(BURST)]
-    work = queue.Queue()
-    for name in names:
-        work.put(name)
+def one_at_a_time(sides):
+    for n in range(ROUNDS + 2):
+        for side in sides:
+            running, gone = side.one(f"one-{n}")
+            if n >= 2:  # the first ones fill caches
+                side.figures["running"].append(running)
+                side.figures["gone"].append(gone)
+            time.sleep(0.1)
+    show_all("create -> Running", sides, "running")
+    show_all("delete -> gone", sides, "gone")
 
-    def create():
-        while True:
-            try:
-                name = work.get_nowait()
-            except queue.Empty:
-                return
-            case.create("Pod", made_pod(name, node))
 
-    began = time.perf_counter()
-    threads = [threading.Thread(target=create) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    last = max(seen.wait(name, "Running", 120) for name in names)
-    for thread in threads:
-        thread.join()
-    print(f"{label}: burst of {BURST}, first create to last Running  {(last - began) * 1000:10.1f}", flush=True)
-    if keep:
-        keep()
-    began = time.perf_counter()
-    for name in names:
-        case.delete("Pod", name)
-    last = max(seen.wait(name, "gone", 120) for name in names)
-    print(f"{label}: the same deleted, to the last gone             {(last - began) * 1000:10.1f}", flush=True)
+def bursts(sides):
+    for n in range(BURSTS):
+        for side in sides:
+            names = side.burst(n)
+            if n == 0 and side.programs:
+                side.programs.look_at(side.label)
+            side.burst_ends(names)
+            time.sleep(2)
+    show_all(f"burst of {BURST}, to the last Running", sides, "burst")
+    show_all("the same deleted, to the last gone", sides, "burst gone")
 
 
 class Programs:
-    """The node's own programs: what runs in its PID namespace and is no container."""
+    """The node's own programs: what runs in its PID namespace and is no container. Made before there are pods."""
 
     OURS = ("skiffd", "skiff-netproxy", "skiff-shim", "skiff-image")
     UPSTREAM = ("kubelet", "kube-proxy", "peers", "containerd", "containerd-shim", "pause")
@@ -176,6 +218,18 @@ class Programs:
         self.names = self.OURS if cluster.is_skiff else self.UPSTREAM
         pid = cluster._service("pid", node + "/skiffd").strip()
         self.namespace = os.readlink(f"/proc/{pid}/ns/pid")
+        self.empty = self.memory()
+
+    def look_at(self, label):
+        """What they need with BURST pods that idle."""
+        time.sleep(5)
+        dirty, pss = (full - empty for full, empty in zip(self.memory(), self.empty))
+        print(f"{label}: memory without pods: Private_Dirty {self.empty[0]} kB, PSS {self.empty[1]} kB; "
+              f"for each of {BURST}: {dirty / BURST:.0f} kB, {pss / BURST:.0f} kB", flush=True)
+        before = self.cpu()
+        time.sleep(IDLE_SECONDS)
+        used = self.cpu() - before
+        print(f"{label}: {BURST} idle pods use {used:.2f} CPU s in {IDLE_SECONDS} s, {100 * used / IDLE_SECONDS:.2f} % of a core", flush=True)
 
     def pids(self):
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -212,38 +266,35 @@ class Programs:
         return total / os.sysconf("SC_CLK_TCK")
 
 
-def main(folder, node="node-1"):
-    cluster = Cluster(folder)
-    label = "skiff" if cluster.is_skiff else "upstream"
-    programs = Programs(cluster, node)
-    with Case(cluster, "bench") as case:
-        case.run("warm-up", shell("c", "true"), node=node, restartPolicy="Never")
-        case.wait_phase("warm-up", "Succeeded", 60)
-        case.delete("Pod", "warm-up")
-        wait_for("no pods", lambda: not case.list("Pod"))
-        empty = programs.memory()
-        print(f"{label}: memory without pods: Private_Dirty {empty[0]} kB, PSS {empty[1]} kB", flush=True)
-        one_at_a_time(case, node, label)
+def settled(case, node):
+    """One pod has come and gone, so that nothing is measured that only happens once."""
+    case.run("warm-up", shell("c", "true"), node=node, restartPolicy="Never")
+    case.wait_phase("warm-up", "Succeeded", 60)
+    case.delete("Pod", "warm-up")
+    wait_for("no pods", lambda: not case.list("Pod"))
+    return Programs(case.cluster, node)
 
-        def look_at_idle():
-            full = programs.memory()
-            print(f"{label}: memory for each of {BURST} pods: Private_Dirty {(full[0] - empty[0]) / BURST:.0f} kB, PSS {(full[1] - empty[1]) / BURST:.0f} kB")
-            time.sleep(5)
-            before = programs.cpu()
-            time.sleep(IDLE_SECONDS)
-            used = programs.cpu() - before
-            print(f"{label}: {BURST} idle pods use {used:.2f} CPU s in {IDLE_SECONDS} s, {100 * used / IDLE_SECONDS:.2f} % of a core", flush=True)
-        burst(case, node, label, look_at_idle)
-    NullNode(cluster, "null")
+
+def main(folders):
+    clusters = [Cluster(folder) for folder in folders]
+    NullNode(clusters[0], "null")
     try:
-        with Case(cluster, "null") as case:
-            one_at_a_time(case, "null", "null node")
-            burst(case, "null", "null node")
+        with contextlib.ExitStack() as stack:
+            sides = []
+            for cluster in clusters:
+                side = Side("skiff" if cluster.is_skiff else "upstream", stack.enter_context(Case(cluster, "bench")), "node-1")
+                side.programs = settled(side.case, side.node)
+                sides.append(side)
+            null = Side("null node", stack.enter_context(Case(clusters[0], "null")), "null")
+            null.programs = None
+            sides.append(null)
+            one_at_a_time(sides)
+            bursts(sides)
     finally:
-        cluster.api.call("DELETE", "api/v1/nodes/null", absent_ok=True)
+        clusters[0].api.call("DELETE", "api/v1/nodes/null", absent_ok=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main(sys.argv[1:])
