@@ -28,9 +28,13 @@ BURSTS = int(os.environ.get("BENCH_BURSTS", "3"))
 IDLE_SECONDS = int(os.environ.get("BENCH_IDLE_SECONDS", "60"))
 
 
-def watch(cluster, path):
-    """Yields (time of arrival, type, object) of a list and watch, for ever."""
-    version = cluster.api.get(path)["metadata"]["resourceVersion"]
+def version_of(cluster, path):
+    """Where a watch is to begin that misses nothing from now on."""
+    return cluster.api.get(path)["metadata"]["resourceVersion"]
+
+
+def watch(cluster, path, version):
+    """Yields (time of arrival, type, object) of what comes after a version, for ever."""
     connection = http.client.HTTPSConnection(cluster.api.address, context=cluster.api.context)
     join = "&" if "?" in path else "?"
     connection.request("GET", f"/{path}{join}watch=1&resourceVersion={version}")
@@ -46,11 +50,10 @@ class Seen:
 
     def __init__(self, case):
         self.case, self.times, self.news = case, {}, queue.Queue()
-        threading.Thread(target=self.follow, args=(case,), daemon=True).start()
-        time.sleep(0.5)
+        threading.Thread(target=self.follow, args=(version_of(case.cluster, case.path("Pod")),), daemon=True).start()
 
-    def follow(self, case):
-        for now, kind, made in watch(case.cluster, case.path("Pod")):
+    def follow(self, version):
+        for now, kind, made in watch(self.case.cluster, self.case.path("Pod"), version):
             name = made["metadata"]["name"]
             if kind == "DELETED":
                 self.note(name, "gone", now)
@@ -78,20 +81,18 @@ class NullNode:
     def __init__(self, cluster, name):
         self.api = cluster.api
         self.api.call("POST", "api/v1/nodes", {"metadata": {"name": name}})
-        for thread in range(4):  # a burst is not to wait for one patch after the other
-            threading.Thread(target=self.work, daemon=True).start()
         self.jobs = queue.Queue()
-        threading.Thread(target=self.follow, args=(cluster, name), daemon=True).start()
-        time.sleep(0.5)
+        for _ in range(4):  # a burst is not to wait for one patch after the other
+            threading.Thread(target=self.work, daemon=True).start()
+        path = "api/v1/pods?fieldSelector=spec.nodeName%3D" + name
+        threading.Thread(target=self.follow, args=(cluster, path, version_of(cluster, path)), daemon=True).start()
 
-    def follow(self, cluster, name):
-        for _, kind, made in watch(cluster, "api/v1/pods?fieldSelector=spec.nodeName%3D" + name):
+    def follow(self, cluster, path, version):
+        for _, kind, made in watch(cluster, path, version):
             if kind == "ADDED" or (kind == "MODIFIED" and "deletionTimestamp" in made["metadata"]):
                 self.jobs.put(made)
 
     def work(self):
-        while not hasattr(self, "jobs"):
-            time.sleep(0.01)
         while True:
             made = self.jobs.get()
             path = f"api/v1/namespaces/{made['metadata']['namespace']}/pods/{made['metadata']['name']}"
