@@ -215,6 +215,67 @@ class Works(Proxy):
             {"addresses": [POD_B], "conditions": {"ready": True}}])
         self.assertTrue(until(lambda: answers(5) == {POD_B}, 2))
 
+    def test_hints_are_followed_when_every_endpoint_has_them(self):
+        self.spawn()
+        zones, nodes = lambda *names: {"forZones": [{"name": n} for n in names]}, \
+            lambda *names: {"forNodes": [{"name": n} for n in names]}
+
+        def hinted(a, b):
+            self.api.slice(endpoints=[{"addresses": [POD_A], "hints": a}, {"addresses": [POD_B], "hints": b}])
+
+        def served(*pods):
+            self.assertTrue(until(lambda: answers(30) == set(pods), 3), (pods, answers(30)))
+
+        hinted(zones("here"), zones("there"))
+        served(POD_A, POD_B)  # the node has no zone
+        self.api.put("/api/v1/nodes", {"metadata": {
+            "name": "node-1", "labels": {"topology.kubernetes.io/zone": "here"}}})
+        served(POD_A)  # PreferSameZone, PreferClose
+        hinted(zones("here"), {})
+        served(POD_A, POD_B)
+        hinted(zones("elsewhere"), zones("there"))
+        served(POD_A, POD_B)
+        hinted({**zones("here"), **nodes("node-2")}, {**zones("there"), **nodes("node-1")})
+        served(POD_B)  # PreferSameNode
+        hinted({**zones("here"), **nodes("node-2")}, {**zones("there"), **nodes("node-3")})
+        served(POD_A)
+
+    def test_endpoints_that_leave_serve_while_nobody_else_does(self):
+        self.spawn()
+        leaving, gone = ({"ready": False, "serving": serving, "terminating": True} for serving in (True, False))
+        self.api.slice(endpoints=[{"addresses": [POD_A], "conditions": leaving},
+                                  {"addresses": [POD_B], "conditions": {"ready": True}}])
+        self.assertTrue(until(lambda: answers(10) == {POD_B}, 2))
+        self.api.slice(endpoints=[{"addresses": [POD_A], "conditions": leaving},
+                                  {"addresses": [POD_B], "conditions": gone}])
+        self.assertTrue(until(lambda: answers(10) == {POD_A}, 2))
+        self.api.slice(endpoints=[{"addresses": [POD_A], "conditions": gone}])
+        self.assertTrue(until(lambda: ask() is ConnectionRefusedError, 2))
+
+    def test_a_service_changes_its_type_there_and_back(self):
+        self.spawn()
+        self.api.service(type="NodePort", ports=[{"port": 80, "protocol": "TCP", "nodePort": 30080}])
+        self.api.node(address=POD_A)
+        self.assertTrue(until(lambda: ask(POD_A, 30080) in (POD_A, POD_B), 2))
+        self.api.service(type="ExternalName", clusterIP="", externalName="example.org", ports=[])
+        self.assertTrue(until(lambda: isinstance(ask(), type), 2))
+        self.assertTrue(until(lambda: isinstance(ask(POD_A, 30080), type), 2))
+        self.api.service()
+        self.assertTrue(until(lambda: answers(10) == {POD_A, POD_B}, 2))
+        self.assertIsInstance(ask(POD_A, 30080), type)
+
+    def test_slices_of_one_service_are_merged_by_port(self):
+        """As those written by hand: one for each port, one address in several."""
+        self.api.service(ports=[{"name": "a", "port": 80}, {"name": "b", "port": 81}])
+        self.api.call("DELETE", "/apis/discovery.k8s.io/v1/namespaces/ns/endpointslices/web-x")
+        for name, address, ports in (("1", POD_A, ["a"]), ("2", POD_A, ["b"]), ("3", POD_B, ["a"]), ("4", POD_A, ["a"])):
+            self.api.slice(address, metadata={"name": name, "namespace": "ns",
+                                              "labels": {"kubernetes.io/service-name": "web"}},
+                           ports=[{"name": port, "port": 8080, "protocol": "TCP"} for port in ports])
+        self.spawn()
+        self.assertEqual(answers(30), {POD_A, POD_B})
+        self.assertEqual({ask(port=81) for _ in range(20)}, {POD_A})
+
     def test_health_metrics_and_mode_are_served(self):
         self.spawn()
         code, body = self.get(10256, "/healthz")
