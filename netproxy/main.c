@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "netproxy/events.h"
 #include "netproxy/family.h"
 #include "netproxy/feed.h"
 #include "netproxy/health.h"
@@ -36,6 +37,7 @@ struct proxy {
         struct kube_session *session; /* owned */
         struct sync *sync;            /* owned */
         struct feed *feed;            /* owned */
+        struct proxy_events *events;  /* owned */
         struct health *health;        /* owned */
         sd_event_source *late;        /* owned */
         sd_event_source *watch;       /* owned; of the configuration file */
@@ -49,6 +51,7 @@ static void proxy_done(struct proxy *p)
         sd_event_source_disable_unref(p->watch);
         health_free(p->health);
         feed_free(p->feed);
+        proxy_events_free(p->events);
         sync_free(p->sync);
         kube_session_free(p->session);
         kube_config_done(&p->kube);
@@ -112,6 +115,15 @@ static void on_synced(void *userdata)
 
         tell_status(p);
         tell_ready(p);
+}
+
+static void on_warning(const char *kind, const char *key, const char *reason, const char *why,
+                       void *userdata)
+{
+        struct proxy *p = userdata;
+
+        if (p->events)
+                proxy_events_warn(p->events, kind, key, reason, "Program", why);
 }
 
 /* The unit is up also while the API server is away: what was routed before still is. */
@@ -249,8 +261,11 @@ static int connect_api(struct proxy *p, struct err *err)
                 r = kube_session_new(p->event, &p->kube, "skiff-netproxy/" SKIFF_VERSION,
                                      &p->session, err);
         if (r == 0)
-                r = feed_new(p->session, p->sync, &p->feed, err);
-        return r;
+                r = proxy_events_new(p->session, p->node_name, &p->events, err);
+        if (r < 0)
+                return r;
+        proxy_events_started(p->events);
+        return feed_new(p->session, p->sync, &p->feed, err);
 }
 
 static int start(struct proxy *p, struct err *err)
@@ -263,6 +278,7 @@ static int start(struct proxy *p, struct err *err)
                 .pod_routes = p->options.pod_routes,
                 .with_ipv6 = has_ipv6(),
                 .on_synced = on_synced,
+                .on_warning = on_warning,
                 .userdata = p,
         };
         int r;

@@ -104,10 +104,13 @@ static struct known_service *ensure_service(struct state *s, const char *key)
 }
 
 /* An object that is used but for something: said once for each time it is told. */
-static void log_left_out(const char *what, const char *key, const struct err *err)
+static void tell_left_out(const struct state *s, const char *kind, const char *key, const char *why)
 {
-        if (err->message)
-                log_warn(0, "%s '%s': %s", what, key, err->message);
+        if (!why)
+                return;
+        log_warn(0, "%s '%s': %s", kind, key, why);
+        if (s->on_left_out)
+                s->on_left_out(kind, key, why, s->userdata);
 }
 
 int state_set_service(struct state *s, const char *key, const json_t *object, struct err *err)
@@ -121,7 +124,7 @@ int state_set_service(struct state *s, const char *key, const json_t *object, st
         if (r < 0)
                 err_move(err, &why);
         else
-                log_left_out("Service", key, &why);
+                tell_left_out(s, "Service", key, why.message);
         k = service ? ensure_service(s, key) : map_get(s->services, key);
         if (service && !k)
                 return err_sys(err, -ENOMEM, "remember Service");
@@ -205,7 +208,7 @@ int state_set_slice(struct state *s, const char *key, const json_t *object, stru
         if (r < 0)
                 err_move(err, &why);
         else
-                log_left_out("EndpointSlice", key, &why);
+                tell_left_out(s, "EndpointSlice", key, why.message);
         slice = map_get(s->slices, key);
         if (decoded)
                 note_trigger(s, slice ? slice->slice : NULL, decoded);
@@ -327,21 +330,21 @@ int state_nodes(const struct state *s, const struct node ***ret, size_t *ret_n)
         return 0;
 }
 
-static int apply_owner(struct ruleset_table *t, struct known_service *k, size_t family)
+static int apply_owner(const struct state *s, struct ruleset_table *t, struct known_service *k,
+                       size_t family)
 {
         int r = ruleset_table_apply(t, &k->owners[family], k->service,
                                     (const struct endpoint_slice *const *)k->slices, k->n_slices);
 
         if (r == RULESET_LEFT_OUT)
-                log_warn(0,
-                         "Service '%s': spec: externalIPs: a node's own address is left out, "
-                         "expected addresses that no node has",
-                         k->key);
+                tell_left_out(s, "Service", k->key,
+                              "spec: externalIPs: a node's own address is left out, expected "
+                              "addresses that no node has");
         return MIN(r, 0);
 }
 
 /* Others that lost an address to it, or may have one now that it let go. */
-static int apply_displaced(struct ruleset_table *t, size_t family)
+static int apply_displaced(const struct state *s, struct ruleset_table *t, size_t family)
 {
         struct ruleset_owner *o;
         int r = 0;
@@ -352,7 +355,7 @@ static int apply_displaced(struct ruleset_table *t, size_t family)
 
                 /* one that is dirty has its turn anyway, and may refer to what is gone */
                 if (!list_contains(&k->dirty))
-                        r = apply_owner(t, k, family);
+                        r = apply_owner(s, t, k, family);
         }
         return r;
 }
@@ -369,13 +372,13 @@ static int apply_service(struct state *s, struct known_service *k,
 
         for (size_t i = 0; r == 0 && i < FAMILIES; i++)
                 if (tables[i])
-                        r = apply_owner(tables[i], k, i);
+                        r = apply_owner(s, tables[i], k, i);
         if (r < 0)
                 return r;
         list_remove(&k->dirty);
         for (size_t i = 0; r == 0 && i < FAMILIES; i++)
                 if (tables[i])
-                        r = apply_displaced(tables[i], i);
+                        r = apply_displaced(s, tables[i], i);
         if (is_forgotten(k)) {
                 for (size_t i = 0; i < FAMILIES; i++)
                         if (tables[i])

@@ -30,6 +30,9 @@ struct triggers {
         size_t n;
 };
 
+/* Something of an object is left out: one sentence for whoever wrote it. */
+typedef void (*state_warn_fn)(const char *kind, const char *key, const char *why, void *userdata);
+
 struct state {
         char *node_name;           /* owned */
         struct map *services;      /* of struct known_service; owned */
@@ -38,7 +41,9 @@ struct state {
         struct map *service_cidrs; /* of struct cidr[2]; owned */
         struct node *own;          /* borrowed from nodes; NULL: not there */
         struct list dirty;         /* of known_service */
-        usec_t started_at;         /* CLOCK_REALTIME; triggers before it are history */
+        state_warn_fn on_left_out; /* NULL: only the log is told */
+        void *userdata;
+        usec_t started_at; /* CLOCK_REALTIME; triggers before it are history */
         struct triggers triggers[FAMILIES];
         uint64_t service_changes, slice_changes; /* ever */
         size_t services_pending, slices_pending; /* of them not applied yet */

@@ -605,6 +605,23 @@ static int make_families(struct sync *s)
         return 0;
 }
 
+static void on_left_out(const char *kind, const char *key, const char *why, void *userdata)
+{
+        const struct sync *s = userdata;
+
+        if (s->options.on_warning)
+                s->options.on_warning(kind, key, "AddressLeftOut", why, s->options.userdata);
+}
+
+static void on_health_trouble(const char *key, const char *why, void *userdata)
+{
+        const struct sync *s = userdata;
+
+        if (s->options.on_warning)
+                s->options.on_warning("Service", key, "FailedToStartServiceHealthcheck", why,
+                                      s->options.userdata);
+}
+
 /* Load balancers are to pass by a node that does not do what is wanted, for whatever reason. */
 static bool routes_all(void *userdata)
 {
@@ -622,7 +639,9 @@ int sync_new(sd_event *event, const struct sync_options *options, struct sync **
 {
         _cleanup_(sync_freep)
         struct sync *s = calloc(1, sizeof *s);
-        const struct service_health_options health = { .is_well = routes_all, .userdata = s };
+        const struct service_health_options health = { .is_well = routes_all,
+                                                       .on_trouble = on_health_trouble,
+                                                       .userdata = s };
         _cleanup_err_ struct err why = { 0 };
         int r;
 
@@ -633,6 +652,8 @@ int sync_new(sd_event *event, const struct sync_options *options, struct sync **
         if (state_init(&s->state, options->node_name) < 0 || make_families(s) < 0 ||
             service_health_new(event, &health, &s->service_health) < 0)
                 return err_sys(err, -ENOMEM, "set up sync");
+        s->state.on_left_out = on_left_out;
+        s->state.userdata = s;
         if (node_routes_new(event, &s->routes, &why) < 0)
                 log_warn(0, "Routes to other nodes' pods are not set: %s", err_text(&why));
         if (!options->config->node_ports_on_primary) {

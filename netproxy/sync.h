@@ -43,6 +43,9 @@ struct sync_options {
         enum pod_routes pod_routes;
         bool with_ipv6;
         void (*on_synced)(void *userdata); /* after every attempt; look at the status */
+        /* Something of an object is not done; @reason: one of few words. May be NULL. */
+        void (*on_warning)(const char *kind, const char *key, const char *reason, const char *why,
+                           void *userdata);
         void *userdata;
 };
 int sync_new(sd_event *event, const struct sync_options *options, struct sync **ret,

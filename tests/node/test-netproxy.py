@@ -186,6 +186,10 @@ class Proxy(unittest.TestCase):
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
 
+    def events(self, reason):
+        everything = self.api.call("GET", "/apis/events.k8s.io/v1/events")["items"]
+        return [event for event in everything if event["reason"] == reason]
+
     def metric(self, name, family="IPv4"):
         _, text = self.get(10249, "/metrics")
         for line in text.splitlines():
@@ -495,7 +499,45 @@ class HealthCheckNodePort(Proxy):
             self.spawn()
             self.assertTrue(self.becomes(200, 31001))
             self.assertIn("Service 'ns/lb': healthCheckNodePort 30999 is not served", self.log())
+            told = until(lambda: self.events("FailedToStartServiceHealthcheck"), 3)[0]
+            self.assertEqual((told["type"], told["regarding"]["kind"], told["regarding"]["name"], told["action"]),
+                             ("Warning", "Service", "lb", "Program"))
+            self.assertIn('failed to start healthcheck "ns/lb" on port 30999: ', told["note"])
         self.assertTrue(self.becomes(200, seconds=8))
+
+
+class Tells(Proxy):
+    def test_the_node_says_that_it_started(self):
+        self.spawn()
+        started = until(lambda: self.events("Starting"), 3)[0]
+        self.assertEqual((started["type"], started["action"], started["reportingController"], started["regarding"]),
+                         ("Normal", "StartKubeProxy", "kube-proxy", {"kind": "Node", "name": "node-1", "uid": "node-1"}))
+        self.assertEqual(started["metadata"]["namespace"], "default")
+
+    def test_a_service_says_once_what_of_it_is_left_out(self):
+        self.spawn()
+        for label in "ab":
+            self.api.service("thief", "10.96.0.68", externalIPs=["169.254.169.254"], sessionAffinity=None,
+                             ports=[{"port": 80, "name": label}])
+        self.api.service("usurper", "10.96.0.69", externalIPs=["127.0.0.1"])
+        self.api.slice("127.0.0.1", service="thief")
+        self.assertTrue(until(lambda: len(self.events("AddressLeftOut")) == 3, 3))
+        told = {event["regarding"]["name"]: event for event in self.events("AddressLeftOut")}
+        self.assertEqual(set(told), {"thief", "usurper", "thief-x"})
+        self.assertEqual(told["thief"]["regarding"],
+                         {"apiVersion": "v1", "kind": "Service", "namespace": "ns", "name": "thief"})
+        self.assertIn("spec: externalIPs: '169.254.169.254': left out", told["thief"]["note"])
+        self.assertEqual(told["thief-x"]["regarding"]["kind"], "EndpointSlice")
+
+    def test_a_server_that_takes_no_events_hurts_nothing(self):
+        self.api.control(op="fault", match={"method": "POST", "path": "/apis/events.k8s.io"}, action="status",
+                         code=403, times=1000)
+        self.spawn()
+        self.api.service("thief", "10.96.0.68", externalIPs=["169.254.169.254"])
+        self.api.slice(POD_B)
+        self.assertTrue(until(lambda: answers(5) == {POD_B}, 2))
+        self.assertEqual(self.events("Starting"), [])
+        self.assertIn("An event was not taken and is dropped", self.log())
 
 
 class BadInput(Proxy):
