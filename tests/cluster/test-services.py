@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Services: who reaches what, spread over whom, and what happens when nobody is there."""
+import json
 import os
 import subprocess
 import sys
@@ -126,6 +127,39 @@ def a_pod_that_is_not_ready_leaves_and_comes_back(t):
     wait_for("only the ready pod answers", lambda: only(second), timeout=5)
     t.cluster.curl("node-1", f"http://{first['status']['podIP']}:8080/set/ready/1")
     wait_for("both answer again", lambda: only(first, second), timeout=15)
+
+
+@test
+def a_load_balancer_sees_which_nodes_have_endpoints(t):
+    made = serve(t, replicas=1, type="LoadBalancer", externalTrafficPolicy="Local")
+    home = t.list("Pod", app="web")[0]["spec"]["nodeName"]
+    port, health = made["spec"]["ports"][0]["nodePort"], made["spec"]["healthCheckNodePort"]
+
+    def told(node):
+        done = t.cluster.on("hub", "curl", "-s", "--max-time", "3", "-w", " %{http_code}",
+                            f"http://{t.cluster.node_ip(node)}:{health}/", check=False)
+        answer, _, code = done.stdout.rpartition(" ")
+        return int(code), json.loads(answer)["localEndpoints"] if answer else None
+
+    for node in t.nodes:
+        wait_for(f"health of {node}", lambda: told(node) == ((200, 1) if node == home else (503, 0)), timeout=10)
+        url = f"http://{t.cluster.node_ip(node)}:{port}/"
+        expect_equal(answer_or_none(t, "hub", url) is not None, node == home, f"{url} answers from outside")
+        wait_answer(t, node, url)  # the node itself is served by all nodes' endpoints
+    t.kubectl("scale", "deployment/web", "--replicas=0")
+    wait_for("health without endpoints", lambda: told(home) == (503, 0), timeout=10)
+
+
+@test
+def session_affinity_keeps_a_client_with_one_pod(t):
+    made = serve(t, type="NodePort", sessionAffinity="ClientIP")
+    ip, port = made["spec"]["clusterIP"], made["spec"]["ports"][0]["nodePort"]
+    for node in t.nodes:
+        wait_answer(t, node, f"http://{ip}/")
+        text = get_from_pod(t, node, f"{ip}:80/", 30)
+        expect("failed" not in text and len(servers(text)) == 1, f"from one pod on {node}: {text}")
+    url = f"http://{t.cluster.node_ip('node-1')}:{port}/"
+    expect_equal(len(servers("\n".join(t.cluster.curl("hub", url) for _ in range(20)))), 1, f"servers of {url}")
 
 
 ASK_VERSION = r"(printf 'GET /version HTTP/1.0\r\n\r\n'; sleep 1) | openssl s_client -quiet -connect 10.96.0.1:443 2>/dev/null"
