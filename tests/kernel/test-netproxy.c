@@ -272,6 +272,39 @@ TEST(load_balancer_addresses_are_guarded_by_source_ranges)
         fixture_remove(&f, TABLE);
 }
 
+TEST(external_policy_local_holds_for_load_balancer_and_external_addresses_too)
+{
+        static const char spec[] =
+                "\"type\":\"LoadBalancer\",\"clusterIP\":\"10.96.0.17\",\"externalIPs\":["
+                "\"203.0.113.91\"],\"externalTrafficPolicy\":\"Local\",\"sessionAffinity\":"
+                "\"ClientIP\",\"ports\":[{\"port\":80,\"nodePort\":30093}]},\"status\":{"
+                "\"loadBalancer\":{\"ingress\":[{\"ip\":\"203.0.113.81\"},{\"ip\":"
+                "\"203.0.113.82\",\"ipMode\":\"Proxy\"}]}";
+        struct world *w = world_get();
+        struct fixture f = { 0 };
+        char answer[64];
+
+        start_with(&f, spec, "10.244.1.10L 10.244.2.10");
+        for (int i = 0; i < 10; i++) {
+                CHECK_STR(world_must_ask(w->client, "203.0.113.81", 80), "pod-a 192.0.2.2");
+                CHECK_STR(world_must_ask(w->client, "203.0.113.91", 80), "pod-a 192.0.2.2");
+                CHECK_STR(world_must_ask(w->client, "198.51.100.1", 30093), "pod-a 192.0.2.2");
+        }
+        /* ipMode Proxy: that address is not ours */
+        CHECK(world_ask(w->client, IPPROTO_TCP, 0, "203.0.113.82", 80, answer) < 0);
+        fixture_slice(&f, "web", "10.244.2.10");
+        fixture_sync(&f);
+        CHECK_INT(world_ask(w->client, IPPROTO_TCP, 0, "203.0.113.81", 80, answer), -ETIMEDOUT);
+        CHECK_INT(world_ask(w->client, IPPROTO_TCP, 0, "203.0.113.91", 80, answer), -ETIMEDOUT);
+        CHECK(startswith(world_must_ask(w->pod_b, "203.0.113.81", 80), "pod-c "));
+        CHECK(startswith(world_must_ask(WORLD_NODE, "203.0.113.91", 80), "pod-c "));
+        CHECK(startswith(world_must_ask(w->client, "10.96.0.17", 80), "pod-c "));
+        fixture_slice(&f, "web", "");
+        fixture_sync(&f);
+        CHECK_INT(world_ask(w->client, IPPROTO_TCP, 0, "203.0.113.81", 80, answer), -ECONNREFUSED);
+        fixture_remove(&f, TABLE);
+}
+
 TEST(external_ips_work_but_for_a_nodes_own_address)
 {
         static const char spec[] = "\"clusterIP\":\"10.96.0.16\",\"externalIPs\":[\"203.0.113.90\","
@@ -363,6 +396,40 @@ TEST(a_udp_client_is_moved_when_its_endpoint_goes)
                       startswith(answer, "pod-a "));
         fixture_slice(&f, "web", "10.244.1.11L");
         CHECK(fixture_wait(&f, 5 * USEC_PER_SEC, client_is_with_b));
+        fixture_remove(&f, TABLE);
+}
+
+static bool client_is_with_b_by_node_port(_unused_ struct fixture *f)
+{
+        char answer[64];
+
+        return world_ask(world_get()->client, IPPROTO_UDP, 4445, "198.51.100.1", 30081, answer) ==
+                       0 &&
+               startswith(answer, "pod-b ");
+}
+
+static bool nobody_is_at_the_node_port(_unused_ struct fixture *f)
+{
+        char answer[64];
+
+        return world_ask(world_get()->client, IPPROTO_UDP, 4445, "198.51.100.1", 30081, answer) ==
+               -ECONNREFUSED;
+}
+
+TEST(a_udp_client_of_a_node_port_is_moved_also_when_there_was_nobody_for_a_while)
+{
+        struct world *w = world_get();
+        struct fixture f = { 0 };
+        char answer[64];
+
+        start_with(&f, node_port, "10.244.1.10L");
+        CHECK(world_ask(w->client, IPPROTO_UDP, 4445, "198.51.100.1", 30081, answer) == 0);
+        CHECK(startswith(answer, "pod-a "));
+        fixture_slice(&f, "web", "");
+        fixture_sync(&f);
+        CHECK(fixture_wait(&f, 5 * USEC_PER_SEC, nobody_is_at_the_node_port));
+        fixture_slice(&f, "web", "10.244.1.11L");
+        CHECK(fixture_wait(&f, 5 * USEC_PER_SEC, client_is_with_b_by_node_port));
         fixture_remove(&f, TABLE);
 }
 
