@@ -86,6 +86,22 @@ static int refused(const struct answer *a, long status, struct err *err)
                                : -EREMOTEIO;
 }
 
+static int unreachable(struct client *c, CURLcode code, struct err *err)
+{
+        long number = 0;
+
+        curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &number);
+        if (number == 0)
+                return err_set_kind(err, -EHOSTUNREACH, ERR_UNREACHABLE,
+                                    "skiffd at '%s' closed the connection: %s; it turns away who "
+                                    "lives in another PID or user namespace, its log says so",
+                                    c->socket, curl_easy_strerror(code));
+        return err_set_kind(err, -EHOSTUNREACH, ERR_UNREACHABLE,
+                            "cannot reach skiffd at '%s': %s; %s", c->socket, strerror((int)number),
+                            number == EACCES ? "expected root, or a member of the socket's group"
+                                             : "is it running?");
+}
+
 static int perform(struct client *c, const char *method, const char *path, const json_t *body,
                    struct answer *a, struct err *err)
 {
@@ -119,10 +135,7 @@ static int perform(struct client *c, const char *method, const char *path, const
         if (a->result < 0)
                 return a->result;
         if (code != CURLE_OK)
-                return err_set_kind(
-                        err, -EHOSTUNREACH, ERR_UNREACHABLE,
-                        "cannot reach skiffd at '%s': %s. Is it running, and may you read the socket?",
-                        c->socket, curl_easy_strerror(code));
+                return unreachable(c, code, err);
         return status >= 200 && status < 300 ? 0 : refused(a, status, err);
 }
 

@@ -13,11 +13,8 @@
 const struct verb verbs[] = {
         { "pods", "", "list the pods of this node", 0, 0, verb_pods },
         { "pod", "POD", "one pod: containers, states, reasons, conditions", 1, 1, verb_pod },
-        { "logs", "POD [CONTAINER]",
-          "print the logs of a container (-f, --previous, --tail N, --since D, --timestamps, -c)",
-          1, 2, verb_logs },
-        { "exec", "POD -- COMMAND [ARG]...", "run a command in a container (-c CONTAINER)", 2, 4096,
-          verb_exec },
+        { "logs", "POD [CONTAINER]", "what a container has written", 1, 2, verb_logs },
+        { "exec", "POD -- COMMAND [ARG]...", "run a command in a container", 2, 4096, verb_exec },
         { "images", "", "list the images of this node", 0, 0, verb_images },
         { "image", "pull NAME | import FILE [NAME] | rm NAME", "fetch, bring in or remove an image",
           2, 3, verb_image },
@@ -39,22 +36,21 @@ static void print_help(FILE *f)
                 "\nOptions:\n"
                 "  -n, --namespace NS       only this namespace\n"
                 "  -o, --output FORMAT      json, yaml, wide or name\n"
-                "      --no-headers         no headings\n"
+                "  -c, --container NAME     logs, exec: this container instead of the pod's first\n"
+                "  -f, --follow             logs: go on while the container writes\n"
+                "  -p, --previous           logs: of the run before the last restart\n"
+                "      --tail N             logs: the last N lines; -1: all\n"
+                "      --since DURATION     logs: what is newer, such as 5m or 1h30m\n"
+                "      --timestamps         logs: each line begins with its time\n"
+                "      --no-headers         tables without headings\n"
                 "      --socket PATH        skiffd's socket ($SKIFF_SOCKET, /run/skiff/skiff.sock)\n"
-                "      --help, --version\n\n"
+                "  -h, --help\n"
+                "      --version\n\n"
                 "A POD is NAMESPACE/NAME, NAME, or a unique beginning of either.\n"
                 "Exit code: 0 fine, 1 failed, 2 wrong usage; exec: the command's own.\n");
 }
 
-enum {
-        OPT_NO_HEADERS = 256,
-        OPT_SOCKET,
-        OPT_HELP,
-        OPT_VERSION,
-        OPT_TAIL,
-        OPT_SINCE,
-        OPT_TIMESTAMPS
-};
+enum { OPT_NO_HEADERS = 256, OPT_SOCKET, OPT_VERSION, OPT_TAIL, OPT_SINCE, OPT_TIMESTAMPS };
 static const struct option long_options[] = { { "namespace", required_argument, NULL, 'n' },
                                               { "output", required_argument, NULL, 'o' },
                                               { "container", required_argument, NULL, 'c' },
@@ -65,9 +61,22 @@ static const struct option long_options[] = { { "namespace", required_argument, 
                                               { "timestamps", no_argument, NULL, OPT_TIMESTAMPS },
                                               { "no-headers", no_argument, NULL, OPT_NO_HEADERS },
                                               { "socket", required_argument, NULL, OPT_SOCKET },
-                                              { "help", no_argument, NULL, OPT_HELP },
+                                              { "help", no_argument, NULL, 'h' },
                                               { "version", no_argument, NULL, OPT_VERSION },
                                               {} };
+
+/* getopt's '?' and ':'. @word: as it was typed. */
+static int refuse_option(int id, const char *word, struct err *err)
+{
+        if (id == ':')
+                return err_set(err, -EINVAL, "option '%s': expected a value behind it", word);
+        if (optopt == 'i' || optopt == 't')
+                return err_set(err, -EINVAL,
+                               "option '-%c': there is no standard input or terminal for a command "
+                               "yet: leave it away",
+                               optopt);
+        return err_set(err, -EINVAL, "option '%s': unknown or ambiguous, see 'skiff --help'", word);
+}
 
 /* Words may stand before, between and behind options, up to "--". */
 static int take_option(int id, struct invocation *in, const char **socket, struct err *err)
@@ -106,7 +115,7 @@ static int take_option(int id, struct invocation *in, const char **socket, struc
                 *socket = optarg;
                 return 0;
         default:
-                return err_set(err, -EINVAL, "unknown option, see 'skiff --help'");
+                return -EINVAL;
         }
 }
 
@@ -124,7 +133,8 @@ static int run(const struct verb *v, struct invocation *in, const char *socket, 
         struct client *client = NULL;
 
         if (in->n_words < v->min_words || in->n_words > v->max_words) {
-                err_set(err, -EINVAL, "usage: skiff %s %s", v->name, v->arguments);
+                err_set(err, -EINVAL, "usage: skiff %s%s%s", v->name, *v->arguments ? " " : "",
+                        v->arguments);
                 return EXIT_USAGE;
         }
         if (client_new(socket, &client, err) < 0)
@@ -142,8 +152,8 @@ int main(int argc, char *argv[])
         int id, code;
 
         opterr = 0;
-        while ((id = getopt_long(argc, argv, "n:o:c:fp", long_options, NULL)) >= 0) {
-                if (id == OPT_HELP) {
+        while ((id = getopt_long(argc, argv, ":n:o:c:fph", long_options, NULL)) >= 0) {
+                if (id == 'h') {
                         print_help(stdout);
                         return EXIT_OK;
                 }
@@ -151,7 +161,8 @@ int main(int argc, char *argv[])
                         printf("skiff %s (Kubernetes %s)\n", SKIFF_VERSION, KUBERNETES_VERSION);
                         return EXIT_OK;
                 }
-                if (take_option(id, &in, &socket, &err) < 0) {
+                if (id == '?' || id == ':' ? refuse_option(id, argv[optind - 1], &err) < 0
+                                           : take_option(id, &in, &socket, &err) < 0) {
                         fprintf(stderr, "skiff: %s\n", err_text(&err));
                         return EXIT_USAGE;
                 }
@@ -159,6 +170,10 @@ int main(int argc, char *argv[])
         if (optind == argc) {
                 print_help(stderr);
                 return EXIT_USAGE;
+        }
+        if (streq(argv[optind], "help")) {
+                print_help(stdout);
+                return EXIT_OK;
         }
         v = find_verb(argv[optind]);
         if (!v) {

@@ -8,26 +8,49 @@
 #include "base/usec.h"
 #include "cli/verbs.h"
 
-/* One row per name; an image without one shows its digest or id. */
-static int add_rows(struct table *t, const json_t *image)
+/* What an image is called: its tags, or else its digests, or else its id alone. New reference. */
+static json_t *names_of(const json_t *image)
 {
-        const json_t *tags = json_object_get(image, "tags"),
-                     *digests = json_object_get(image, "digests");
-        const char *id = json_text_at(image, "id");
-        const json_t *names = json_array_size(tags) ? tags : digests, *name;
+        json_t *tags = json_object_get(image, "tags"), *digests = json_object_get(image, "digests");
+
+        if (json_array_size(tags))
+                return json_incref(tags);
+        if (json_array_size(digests))
+                return json_incref(digests);
+        return json_pack("[s]", "<none>");
+}
+
+static void print_names(const json_t *image)
+{
+        json_auto_t *names = names_of(image);
+        const json_t *name;
+        size_t i;
+
+        json_array_foreach (names, i, name)
+                printf("%s\n", streq(json_string_value(name), "<none>") ? json_text_at(image, "id")
+                                                                        : json_string_value(name));
+}
+
+/* One row per name. */
+static int add_rows(struct table *t, const json_t *image, bool wide)
+{
+        json_auto_t *names = names_of(image);
+        const char *id = json_text_at(image, "id"), *digest;
+        const json_t *name;
         char size[32], short_id[16];
         size_t i;
 
         size_format((uint64_t)json_integer_value(json_object_get(image, "size")), size);
         snprintf(short_id, sizeof short_id, "%.13s",
                  id && startswith(id, "sha256:") ? startswith(id, "sha256:") : "");
-        json_array_foreach ((json_t *)names, i, name) {
+        digest = json_string_value(json_array_get(json_object_get(image, "digests"), 0));
+        json_array_foreach (names, i, name) {
                 const char *text = json_string_value(name),
                            *colon = strrchr(text, strchr(text, '@') ? '@' : ':');
                 _cleanup_free_ char *repository =
                         strndup(text, (size_t)((colon ? colon : text + strlen(text)) - text));
                 const char *tag = colon && !strchr(text, '@') ? colon + 1 : "<none>";
-                const char *const cells[] = { repository, tag, short_id, size };
+                const char *const cells[] = { repository, tag, wide ? id : short_id, size, digest };
 
                 if (!repository || table_add(t, cells) < 0)
                         return -ENOMEM;
@@ -37,9 +60,11 @@ static int add_rows(struct table *t, const json_t *image)
 
 int verb_images(struct invocation *in, struct err *err)
 {
-        static const char *const headings[] = { "IMAGE", "TAG", "IMAGE ID", "SIZE", NULL };
+        static const char *const narrow[] = { "IMAGE", "TAG", "IMAGE ID", "SIZE", NULL };
+        static const char *const wide[] = { "IMAGE", "TAG", "IMAGE ID", "SIZE", "DIGEST", NULL };
+        const bool is_wide = in->format == OUTPUT_WIDE;
         json_auto_t *list = NULL;
-        const json_t *image;
+        const json_t *image, *items;
         struct table *t;
         size_t i;
 
@@ -47,11 +72,21 @@ int verb_images(struct invocation *in, struct err *err)
                 return EXIT_FAILED;
         if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
                 return output_tree(in->format, list) < 0 ? EXIT_FAILED : EXIT_OK;
-        t = table_new(headings, !in->no_headers);
+        items = json_object_get(list, "items");
+        if (in->format == OUTPUT_NAME) {
+                json_array_foreach ((json_t *)items, i, image)
+                        print_names(image);
+                return EXIT_OK;
+        }
+        if (!json_array_size(items)) {
+                fprintf(stderr, "No images on this node.\n");
+                return EXIT_OK;
+        }
+        t = table_new(is_wide ? wide : narrow, !in->no_headers);
         if (!t)
                 return EXIT_FAILED;
-        json_array_foreach (json_object_get(list, "items"), i, image)
-                if (add_rows(t, image) < 0)
+        json_array_foreach ((json_t *)items, i, image)
+                if (add_rows(t, image, is_wide) < 0)
                         break;
         table_print(t);
         table_free(t);

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/json.h"
@@ -15,6 +16,10 @@ int verb_node(struct invocation *in, struct err *err)
                 return EXIT_FAILED;
         if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
                 return output_tree(in->format, node) < 0 ? EXIT_FAILED : EXIT_OK;
+        if (in->format == OUTPUT_NAME) {
+                printf("%s\n", json_text_at(node, "name"));
+                return EXIT_OK;
+        }
         json_object_foreach (node, key, value) {
                 const json_t *element;
                 size_t i;
@@ -37,9 +42,13 @@ int verb_events(struct invocation *in, struct err *err)
                                                 "OBJECT",    "MESSAGE", NULL };
         json_auto_t *list = NULL;
         const json_t *e;
+        size_t i, shown = 0;
         struct table *t;
-        size_t i;
 
+        if (in->format == OUTPUT_NAME) {
+                err_set(err, -EINVAL, "--output: 'name': events have none");
+                return EXIT_USAGE;
+        }
         if (client_call(in->client, "GET", "/v1/events", NULL, &list, err) < 0)
                 return EXIT_FAILED;
         if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
@@ -64,8 +73,12 @@ int verb_events(struct invocation *in, struct err *err)
                         age_format(now - then, age);
                 if (table_add(t, cells) < 0)
                         break;
+                shown++;
         }
-        table_print(t);
+        if (shown)
+                table_print(t);
+        else
+                fprintf(stderr, "No events.\n");
         table_free(t);
         return EXIT_OK;
 }

@@ -108,8 +108,10 @@ void pod_summary(const json_t *pod, char ready[static 16], char reason[static 64
                 json_array_foreach ((json_t *)list, i, s) {
                         const char *word = state_word(s);
 
-                        if (word && !(c.running && streq(word, "Completed")))
-                                snprintf(reason, 64, "%s", word);
+                        if (!word || (c.running && streq(word, "Completed")))
+                                continue;
+                        snprintf(reason, 64, "%s", word);
+                        break; /* the first container that has something to say, as in kubectl */
                 }
         if (json_path(pod, "metadata", "deletionTimestamp", NULL))
                 snprintf(reason, 64, "Terminating");
@@ -173,7 +175,10 @@ int verb_pods(struct invocation *in, struct err *err)
                 return EXIT_OK;
         }
         if (!json_array_size(items)) {
-                fprintf(stderr, "No pods on this node.\n");
+                if (in->namespace)
+                        fprintf(stderr, "No pods in namespace '%s' on this node.\n", in->namespace);
+                else
+                        fprintf(stderr, "No pods on this node.\n");
                 return EXIT_OK;
         }
         t = table_new(in->format == OUTPUT_WIDE ? wide : narrow, !in->no_headers);
@@ -202,6 +207,25 @@ static bool word_means(const char *word, const json_t *pod, bool exact)
         return startswith(full, word) || startswith(name, word);
 }
 
+static void refuse_ambiguous(const char *word, const json_t *pods, struct err *err)
+{
+        enum { NAMED_MAX = 5 };
+        _cleanup_strbuf_ struct strbuf b = { 0 };
+        const json_t *pod;
+        size_t i, n = 0;
+
+        json_array_foreach ((json_t *)pods, i, pod) {
+                if (!word_means(word, pod, true) && !word_means(word, pod, false))
+                        continue;
+                if (n++ < NAMED_MAX)
+                        strbuf_addf(&b, "%s%s/%s", n > 1 ? ", " : "",
+                                    text_in(pod, "metadata", "namespace"),
+                                    text_in(pod, "metadata", "name"));
+        }
+        err_set(err, -ENOTUNIQ, "'%s' may be %s%s: write more of the name", word,
+                b.data ? b.data : "several pods", n > NAMED_MAX ? " or others" : "");
+}
+
 json_t *find_pod(struct invocation *in, const char *word, struct err *err)
 {
         json_auto_t *list = NULL;
@@ -211,7 +235,7 @@ json_t *find_pod(struct invocation *in, const char *word, struct err *err)
 
         if (get_pods(in, &list, err) < 0)
                 return NULL;
-        for (int exact = 1; exact >= 0 && n == 0; exact--)
+        for (int exact = 1; exact >= 0 && n == 0 && *word; exact--)
                 json_array_foreach (json_object_get(list, "items"), i, pod)
                         if (word_means(word, pod, exact)) {
                                 found = (json_t *)pod;
@@ -220,11 +244,36 @@ json_t *find_pod(struct invocation *in, const char *word, struct err *err)
         if (n == 1)
                 return json_incref(found);
         if (n)
-                err_set(err, -ENOTUNIQ, "'%s' means %zu pods of this node: write more of the name",
-                        word, n);
+                refuse_ambiguous(word, json_object_get(list, "items"), err);
+        else if (in->namespace)
+                err_set(err, -ENOENT, "no pod '%s' in namespace '%s' on this node", word,
+                        in->namespace);
         else
                 err_set(err, -ENOENT, "no pod '%s' on this node", word);
         return NULL;
+}
+
+/* A container that never started has no time of it. */
+static void print_span(const json_t *terminated)
+{
+        const char *from = json_text_at(terminated, "startedAt"),
+                   *to = json_text_at(terminated, "finishedAt");
+
+        if (from && !startswith(from, "1970-01-01T00:00:00"))
+                printf(", %s to %s", from, to ? to : "?");
+        else if (to)
+                printf(", at %s", to);
+}
+
+static void print_terminated(const char *label, const json_t *state)
+{
+        const char *reason = json_text_at(state, "reason"),
+                   *message = json_text_at(state, "message");
+
+        printf("    %-14s Terminated: %s, exit code %lld", label, reason ? reason : "?",
+               (long long)json_integer_value(json_object_get(state, "exitCode")));
+        print_span(state);
+        printf("%s%s\n", message ? "\n                   " : "", message ? message : "");
 }
 
 static void print_state(const char *label, const json_t *state)
@@ -240,18 +289,7 @@ static void print_state(const char *label, const json_t *state)
                        json_text_at(waiting, "message") ? ": " : "",
                        json_text_at(waiting, "message") ? json_text_at(waiting, "message") : "");
         if (terminated)
-                printf("    %-14s Terminated: %s, exit code %lld, %s to %s%s%s\n", label,
-                       json_text_at(terminated, "reason") ? json_text_at(terminated, "reason")
-                                                          : "?",
-                       (long long)json_integer_value(json_object_get(terminated, "exitCode")),
-                       json_text_at(terminated, "startedAt") ? json_text_at(terminated, "startedAt")
-                                                             : "?",
-                       json_text_at(terminated, "finishedAt")
-                               ? json_text_at(terminated, "finishedAt")
-                               : "?",
-                       json_text_at(terminated, "message") ? "\n                   " : "",
-                       json_text_at(terminated, "message") ? json_text_at(terminated, "message")
-                                                           : "");
+                print_terminated(label, terminated);
 }
 
 static void print_containers(const char *title, const json_t *list)
@@ -288,9 +326,12 @@ static void print_conditions(const json_t *list)
         json_array_foreach ((json_t *)list, i, c) {
                 const char *message = json_text_at(c, "message");
 
-                printf("  %-28s %-6s %s%s%s\n", json_text_at(c, "type"), json_text_at(c, "status"),
-                       json_text_at(c, "reason") ? json_text_at(c, "reason") : "",
-                       message ? ": " : "", message ? message : "");
+                const char *reason = json_text_at(c, "reason");
+
+                printf("  %-28s %s", json_text_at(c, "type"), json_text_at(c, "status"));
+                if (reason && *reason)
+                        printf("%*s%s", (int)(7 - strlen(json_text_at(c, "status"))), "", reason);
+                printf("%s%s\n", message && *message ? ": " : "", message ? message : "");
         }
 }
 
@@ -303,8 +344,8 @@ static void print_timeline(const json_t *ours)
         json_array_foreach (json_object_get(ours, "timeline"), i, step) {
                 const char *container = json_text_at(step, "container");
 
-                printf("  %s  %s%s%s\n", json_text_at(step, "time"), json_text_at(step, "step"),
-                       container ? " of " : "", container ? container : "");
+                printf("  %s  %s%s%s%s\n", json_text_at(step, "time"), json_text_at(step, "step"),
+                       container ? " (" : "", container ? container : "", container ? ")" : "");
         }
         if (json_text_at(ours, "volumes"))
                 printf("Volumes:       %s\n", json_text_at(ours, "volumes"));
@@ -346,6 +387,10 @@ int verb_pod(struct invocation *in, struct err *err)
                 return EXIT_FAILED;
         if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
                 return output_tree(in->format, pod) < 0 ? EXIT_FAILED : EXIT_OK;
-        print_pod(pod);
+        if (in->format == OUTPUT_NAME)
+                printf("%s/%s\n", text_in(pod, "metadata", "namespace"),
+                       text_in(pod, "metadata", "name"));
+        else
+                print_pod(pod);
         return EXIT_OK;
 }

@@ -12,12 +12,40 @@
 #include "base/usec.h"
 #include "cli/verbs.h"
 
-static char *pod_path(struct invocation *in, const char *what, struct err *err)
+/* As kubectl: says which container it is when the pod has several and none was named. */
+static void tell_default(const json_t *pod)
+{
+        static const struct {
+                const char *list, *mark;
+        } kinds[] = { { "containers", "" },
+                      { "ephemeralContainers", " (ephem)" },
+                      { "initContainers", " (init)" } };
+        _cleanup_strbuf_ struct strbuf all = { 0 };
+        const char *first = NULL;
+        const json_t *c;
+        size_t i, n = 0;
+
+        for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+                json_array_foreach ((json_t *)json_path(pod, "spec", kinds[k].list, NULL), i, c) {
+                        const char *name = json_text_at(c, "name");
+
+                        first = first ? first : name;
+                        strbuf_addf(&all, "%s%s%s", n++ ? ", " : "", name, kinds[k].mark);
+                }
+        if (n > 1 && all.data)
+                fprintf(stderr, "Defaulted container \"%s\" out of: %s\n", first, all.data);
+}
+
+/* @container: NULL when the pod's first is meant. */
+static char *pod_path(struct invocation *in, const char *what, const char *container,
+                      struct err *err)
 {
         json_auto_t *pod = find_pod(in, in->words[0], err);
         const char *namespace = json_string_value(json_path(pod, "metadata", "namespace", NULL));
         const char *name = json_string_value(json_path(pod, "metadata", "name", NULL));
 
+        if (pod && !container)
+                tell_default(pod);
         return pod ? text_printf("/v1/pods/%s/%s/%s", namespace, name, what) : NULL;
 }
 
@@ -38,11 +66,18 @@ static int add_query(struct strbuf *b, const char *key, const char *value)
 
 int verb_logs(struct invocation *in, struct err *err)
 {
-        _cleanup_free_ char *base = pod_path(in, "log", err);
-        _cleanup_strbuf_ struct strbuf path = { 0 };
         const char *container = in->n_words > 1 ? in->words[1] : in->container;
+        _cleanup_strbuf_ struct strbuf path = { 0 };
+        _cleanup_free_ char *base = NULL;
+        int64_t tail = -1;
         usec_t since;
 
+        if (in->tail && (text_to_i64(in->tail, &tail) < 0 || tail < -1)) {
+                err_set(err, -EINVAL, "--tail: '%s': expected a number of lines, or -1 for all",
+                        in->tail);
+                return EXIT_USAGE;
+        }
+        base = pod_path(in, "log", container, err);
         if (!base)
                 return EXIT_FAILED;
         strbuf_add(&path, base);
@@ -54,7 +89,7 @@ int verb_logs(struct invocation *in, struct err *err)
                 add_query(&path, "previous", "true");
         if (in->timestamps)
                 add_query(&path, "timestamps", "true");
-        if (in->tail)
+        if (tail >= 0)
                 add_query(&path, "tailLines", in->tail);
         if (in->since) {
                 char seconds[24];
@@ -140,7 +175,7 @@ static int on_frames(const void *data, size_t n, void *userdata)
 
 int verb_exec(struct invocation *in, struct err *err)
 {
-        _cleanup_free_ char *path = pod_path(in, "exec", err);
+        _cleanup_free_ char *path = pod_path(in, "exec", in->container, err);
         struct frames f = { .exit_code = -1 };
         json_auto_t *command = json_array(), *body = NULL, *exit = NULL;
 

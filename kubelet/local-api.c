@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/list.h"
 #include "base/log.h"
@@ -34,6 +35,8 @@ static const char *reason_of_status(int status)
                 return "MethodNotAllowed";
         case 409:
                 return "Conflict";
+        case 422:
+                return "Invalid";
         default:
                 return "InternalError";
         }
@@ -59,9 +62,12 @@ static bool is_root(struct http_exchange *x)
 
 static bool is_method(struct http_exchange *x, const char *method)
 {
+        _cleanup_free_ char *message = NULL;
+
         if (streq(http_exchange_method(x), method))
                 return true;
-        local_api_fail(x, 405, "the method is not allowed here");
+        message = text_printf("the method is not allowed here: expected %s", method);
+        local_api_fail(x, 405, message ? message : "the method is not allowed here");
         return false;
 }
 
@@ -85,6 +91,39 @@ static json_t *body_of(struct http_exchange *x)
 }
 
 /* ---- pods ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+        static const char *const keys[] = { "namespace", "name" };
+        const json_t *x = json_object_get(*(json_t *const *)a, "metadata"),
+                     *y = json_object_get(*(json_t *const *)b, "metadata");
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(keys); i++) {
+                const char *s = json_text_at(x, keys[i]), *t = json_text_at(y, keys[i]);
+
+                r = strcmp(s ? s : "", t ? t : "");
+        }
+        return r;
+}
+
+/* What a person sees stays in its place from one look to the next. Steals @list. */
+static json_t *sorted(json_t *list, int (*compare)(const void *a, const void *b))
+{
+        size_t n = json_array_size(list), i;
+        _cleanup_free_ json_t **items = calloc(n ? n : 1, sizeof *items);
+        json_t *ordered = items ? json_array() : NULL, *e;
+
+        if (!ordered)
+                return list;
+        json_array_foreach (list, i, e)
+                items[i] = e;
+        qsort(items, n, sizeof *items, compare);
+        for (i = 0; i < n; i++)
+                json_array_append(ordered, items[i]);
+        json_decref(list);
+        return ordered;
+}
 
 struct listing {
         struct local_api *api;
@@ -110,7 +149,7 @@ json_t *local_api_pod_list(struct local_api *a, const char *namespace)
 
         pod_manager_foreach(a->options.pods, add_pod, &l);
         return json_pack("{s:s, s:s, s:{}, s:o}", "apiVersion", "v1", "kind", "PodList", "metadata",
-                         "items", l.items);
+                         "items", sorted(l.items, compare_names));
 }
 
 struct logs { /* of one pod */
@@ -200,6 +239,7 @@ struct image_request { /* answered when the runtime is done */
         struct local_api *api;
         struct http_exchange *x; /* NULL: the peer went away; the pull goes on */
         struct runtime_op *op;   /* owned */
+        char *what;              /* owned: "image 'busybox'", for errors */
         struct list_node node;
 };
 
@@ -207,7 +247,16 @@ static void image_request_free(struct image_request *r)
 {
         runtime_op_abandon(r->op);
         list_remove(&r->node);
+        free(r->what);
         free(r);
+}
+
+static void fail_image(struct http_exchange *x, const char *what, const struct err *err)
+{
+        const bool is_ours = err->kind != ERR_INVALID_IMAGE_NAME && err->kind != ERR_BAD_INPUT;
+        _cleanup_free_ char *message = text_printf("%s: %s", what, err_text(err));
+
+        local_api_fail(x, is_ours ? 500 : 400, message ? message : err_text(err));
 }
 
 static void on_image_peer_gone(_unused_ struct http_exchange *x, void *userdata)
@@ -224,26 +273,24 @@ static void on_image_done(int r, const struct image_pull_result *result, const s
         struct http_exchange *x = request->x;
 
         request->op = NULL;
+        if (x && r < 0)
+                fail_image(x, request->what, err);
+        else if (x)
+                http_answer_json(x, 200,
+                                 json_pack("{s:s, s:I}", "id", result->id, "size",
+                                           (json_int_t)result->size));
         image_request_free(request);
-        if (!x)
-                return;
-        if (r < 0)
-                return local_api_fail(x,
-                                      err->kind == ERR_INVALID_IMAGE_NAME ||
-                                                      err->kind == ERR_BAD_INPUT
-                                              ? 400
-                                              : 500,
-                                      err_text(err));
-        http_answer_json(x, 200,
-                         json_pack("{s:s, s:I}", "id", result->id, "size",
-                                   (json_int_t)result->size));
 }
 
-static struct image_request *image_request_new(struct local_api *a, struct http_exchange *x)
+static struct image_request *image_request_new(struct local_api *a, struct http_exchange *x,
+                                               const char *kind, const char *name)
 {
         struct image_request *r = calloc(1, sizeof *r);
 
-        if (!r) {
+        if (r)
+                r->what = text_printf("%s '%s'", kind, name);
+        if (!r || !r->what) {
+                free(r);
                 local_api_fail(x, 500, "out of memory");
                 return NULL;
         }
@@ -261,11 +308,8 @@ static void begin_image_request(struct image_request *r, int result, const struc
                 http_exchange_on_closed(x, on_image_peer_gone, r);
                 return;
         }
+        fail_image(x, r->what, err);
         image_request_free(r);
-        local_api_fail(x,
-                       err->kind == ERR_INVALID_IMAGE_NAME || err->kind == ERR_BAD_INPUT ? 400
-                                                                                         : 500,
-                       err_text(err));
 }
 
 static void pull_image(struct local_api *a, struct http_exchange *x, const json_t *body)
@@ -276,12 +320,27 @@ static void pull_image(struct local_api *a, struct http_exchange *x, const json_
 
         if (!image)
                 return local_api_fail(x, 400, "image: expected an image name");
-        r = image_request_new(a, x);
+        r = image_request_new(a, x, "image", image);
         if (r)
                 begin_image_request(r,
                                     image_pull(a->ctx->rt, image, NULL, 0, on_image_done, r, &r->op,
                                                &err),
                                     &err);
+}
+
+/* An archive that we may read to its end: no directory, no device. */
+static int open_archive(const char *path, struct err *err)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return err_sys(err, -errno, "path: '%s'", path);
+        if (!S_ISREG(st.st_mode))
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
+                                    "path: '%s': expected a tar archive, and no %s", path,
+                                    S_ISDIR(st.st_mode) ? "directory" : "special file");
+        return TAKE_FD(fd);
 }
 
 static void import_image(struct local_api *a, struct http_exchange *x, const json_t *body)
@@ -293,13 +352,10 @@ static void import_image(struct local_api *a, struct http_exchange *x, const jso
 
         if (!path || path[0] != '/')
                 return local_api_fail(x, 400, "path: expected an absolute path");
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (fd < 0) {
-                _cleanup_free_ char *message = text_printf("path: '%s': %s", path, strerror(errno));
-
-                return local_api_fail(x, 400, message ? message : "path");
-        }
-        r = image_request_new(a, x);
+        fd = open_archive(path, &err);
+        if (fd < 0)
+                return local_api_fail(x, 400, err_text(&err));
+        r = image_request_new(a, x, "archive", path);
         if (!r) {
                 safe_close(fd);
                 return;
@@ -326,6 +382,19 @@ static void add_image(const struct image_info *i, void *userdata)
                                         strings_json(i->repo_tags), "digests",
                                         strings_json(i->repo_digests), "size", (json_int_t)i->size,
                                         "pulledAt", time_format(i->pulled_at, time)));
+}
+
+static int compare_tags(const void *a, const void *b)
+{
+        const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+        const char *s = json_string_value(json_array_get(json_object_get(x, "tags"), 0));
+        const char *t = json_string_value(json_array_get(json_object_get(y, "tags"), 0));
+
+        if (s && t)
+                return strcmp(s, t);
+        if (s || t)
+                return s ? -1 : 1; /* those without a name last */
+        return strcmp(json_text_at(x, "id"), json_text_at(y, "id"));
 }
 
 static void remove_image_by_name(struct local_api *a, struct http_exchange *x)
@@ -357,12 +426,12 @@ static void handle_images(struct local_api *a, struct http_exchange *x)
                 json_t *items = json_array();
 
                 image_foreach(a->ctx->rt, add_image, items);
-                http_answer_json(x, 200, json_pack("{s:o}", "items", items));
+                http_answer_json(x, 200, json_pack("{s:o}", "items", sorted(items, compare_tags)));
         } else if (streq(method, "DELETE")) {
                 if (is_root(x))
                         remove_image_by_name(a, x);
         } else {
-                local_api_fail(x, 405, "expected GET or DELETE");
+                local_api_fail(x, 405, "the method is not allowed here: expected GET or DELETE");
         }
 }
 
@@ -410,7 +479,9 @@ void local_api_handle(struct http_exchange *x, void *userdata)
                                                    "kind", "EventList", "metadata", "items",
                                                    events_recent(a->ctx->events)));
         } else {
-                local_api_fail(x, 404, "no such path");
+                local_api_fail(x, 404,
+                               "no such path: expected /v1/pods, /v1/images, /v1/node or "
+                               "/v1/events");
         }
 }
 

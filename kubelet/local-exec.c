@@ -222,6 +222,7 @@ void local_exec_serve(const struct context *ctx, struct http_exchange *x, const 
 {
         _cleanup_strv_ char **command = command_of(x, body);
         _cleanup_err_ struct err err = { 0 };
+        const json_t *container = json_object_get(body, "container");
         const struct container_status *c;
         const struct exec_options options = { .argv = (const char *const *)command,
                                               .want_stdout = true,
@@ -230,7 +231,12 @@ void local_exec_serve(const struct context *ctx, struct http_exchange *x, const 
 
         if (!command)
                 return;
-        c = pod_running_container(ctx, pod, json_text_at(body, "container"), &err);
+        if (container && !json_is_null(container) && !json_is_string(container))
+                return local_api_fail(x, 400, "container: expected a string");
+        c = pod_running_container(ctx, pod,
+                                  json_string_length(container) ? json_string_value(container)
+                                                                : NULL,
+                                  &err);
         if (!c)
                 return local_api_fail(x, err.kind == ERR_NOT_FOUND ? 404 : 409, err_text(&err));
         s = calloc(1, sizeof *s);

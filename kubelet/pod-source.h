@@ -19,8 +19,7 @@ struct pod_source_ops {
                            const char *uid, void *userdata);
         /* Every configured source has delivered its first whole set. */
         void (*on_all_synced)(void *userdata);
-        /* A pod that cannot be decoded or is no valid static pod: for an event or the local socket.
-         */
+        /* A pod of the API that cannot be decoded. */
         void (*on_invalid)(const char *name, const char *sentence, void *userdata);
 };
 struct pod_source_options {
