@@ -171,8 +171,7 @@ static void kill_container(struct pod_worker *w, const struct observation *o, si
         struct slot *s = &w->slots[i];
         _cleanup_free_ char *message = NULL;
 
-        if (!n || (n->state != INSTANCE_RUNNING && n->state != INSTANCE_CREATED) || s->stop ||
-            s->start)
+        if (!n || n->state == INSTANCE_EXITED || s->stop || s->start)
                 return;
         message = kill_message(c, why, will_restart);
         begin_stop(w, s, c, n, message ? message : "Stopping container", probe_grace(w, c, why),

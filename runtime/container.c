@@ -178,9 +178,33 @@ int container_note_state(struct sandbox *s, const struct shim_message *m, const 
                 c->status.pid = (pid_t)m->value;
                 return 0;
         case SHIM_EXITED:
-                return note_end(c, m, text);
+                if (!c->is_deserted)
+                        return note_end(c, m, text);
+                runtime_notify_container(c->rt, c->id);
+                container_discard(c);
+                return 0;
         }
         return 0;
+}
+
+/* An agent died between create and start. Nothing of the image has run: it counts as no instance.
+ */
+void container_recover(struct container *c)
+{
+        _cleanup_(exit_record_done)
+        struct exit_record e = { 0 };
+        _cleanup_err_ struct err err = { 0 };
+
+        if (c->status.state != CONTAINER_CREATED) {
+                if (!c->is_heard_of)
+                        container_settle(c);
+        } else if (c->is_heard_of) {
+                c->is_deserted = container_kill(c->rt, c->id, SIGKILL, &err) == 0;
+        } else if (container_read_exit(c->rt, c->id, &e, &err) == -ENOENT) {
+                container_discard(c);
+        } else {
+                container_settle(c);
+        }
 }
 
 /* ---- start ---- */

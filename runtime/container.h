@@ -16,6 +16,7 @@ struct container {
         uint32_t *groups;
         bool holds_image; /* image_store_hold() was called for it */
         bool is_heard_of; /* after a restart: its shim has named it */
+        bool is_deserted; /* it goes when it has ended: who made it is gone, and never started it */
 };
 
 struct container *container_get(const struct runtime *rt, const char *id); /* borrowed, or NULL */
@@ -35,6 +36,9 @@ int container_insert(struct runtime *rt, struct sandbox *s, struct container *c)
 int container_note_state(struct sandbox *s, const struct shim_message *m, const char *text);
 /* Its shim is dead: its exit record tells how it ended, or else it is lost. */
 void container_settle(struct container *c);
+/* After a restart, and its shim has told all: @c goes if nobody will ever start it; or is settled
+ * if the shim does not know it. @c may be freed. */
+void container_recover(struct container *c);
 /* Directory, cgroup and what else it left behind; @c is freed. */
 void container_discard(struct container *c);
 

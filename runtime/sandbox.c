@@ -228,13 +228,12 @@ static int on_state(const struct shim_message *m, const char *text, void *userda
 static void on_inventory_end(void *userdata)
 {
         struct sandbox *s = userdata;
-        struct container *c;
+        struct container *c, *next;
 
         s->is_awaited = false;
         set_state(s, SANDBOX_READY);
-        LIST_FOREACH (c, &s->containers, in_sandbox)
-                if (!c->is_heard_of)
-                        container_settle(c);
+        LIST_FOREACH_SAFE (c, next, &s->containers, in_sandbox)
+                container_recover(c);
         runtime_check_ready(s->rt);
 }
 

@@ -84,14 +84,13 @@ TEST(labels_and_configuration_come_back)
         CHECK_INT(a.r, 0);
         CHECK(container_find(rig, a.id)->state == CONTAINER_CREATED);
         CHECK(container_find(rig, a.id)->pid > 0);
+        CHECK_INT(rig_start(a.id).r, 0);
         rig_restart();
         CHECK_STR(string_map_get(sandbox_find(rig, sandbox)->labels, "pod"), "web-0");
-        CHECK(container_find(rig, a.id)->state == CONTAINER_CREATED);
+        CHECK(container_find(rig, a.id)->state == CONTAINER_RUNNING);
         CHECK(container_inspect(rig, a.id, &doc, NULL) == 0);
         CHECK_STR(json_string_value(json_path(doc, "root", "path", NULL)), "rootfs");
         CHECK_CONTAINS(json_string_value(json_path(doc, "linux", "cgroupsPath", NULL)), a.id);
-        CHECK_INT(rig_start(a.id).r, 0);
-        CHECK(container_find(rig, a.id)->state == CONTAINER_RUNNING);
         rig_down();
 }
 
@@ -388,6 +387,30 @@ TEST(containers_live_on_and_their_ends_are_not_missed)
         CHECK(container_kill(rig, lives, SIGKILL, NULL) == 0);
         CHECK_INT(rig_wait_exit(lives)->exit_code, 137);
         CHECK(rig_container_changes >= 1);
+        rig_down();
+}
+
+TEST(what_was_created_and_never_started_is_no_instance_after_a_restart)
+{
+        const char *lives;
+        struct oci_spec spec;
+        struct rig_answer created;
+
+        rig_up();
+        run_sandbox();
+        lives = rig_begin_shell(sandbox, "exec sleep 100");
+        rig_make_spec(&spec, "exit 0");
+        created = rig_create(sandbox, &spec);
+        oci_spec_done(&spec);
+        CHECK(*created.id);
+        rig_restart();
+        for (int i = 0; i < 500 && container_find(rig, created.id); i++)
+                rig_idle(10);
+        CHECK(!container_find(rig, created.id));
+        CHECK(!exists(path_in("containers", created.id, "")));
+        CHECK(container_find(rig, lives)->state == CONTAINER_RUNNING);
+        CHECK(container_kill(rig, lives, SIGKILL, NULL) == 0);
+        rig_wait_exit(lives);
         rig_down();
 }
 
