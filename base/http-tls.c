@@ -65,8 +65,13 @@ static bool stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
 
 static int ssl_error(struct err *err, const char *what, const char *path)
 {
-        unsigned long code = ERR_peek_last_error();
+        unsigned long code = ERR_peek_error(); /* the first one is the cause */
         const char *reason = ERR_reason_error_string(code);
+
+        if (ERR_GET_LIB(code) == ERR_LIB_SYS)
+                reason = strerror(ERR_GET_REASON(code));
+        else if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
+                reason = "expected PEM, and found no block of it";
 
         ERR_clear_error();
         return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "%s '%s': %s", what, path,

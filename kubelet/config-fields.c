@@ -259,85 +259,86 @@ const struct json_field config_fields[] = {
 
 /*
  * Known to Kubernetes, and read by validation at most, or not even that. A value that equals the
- * default asks for nothing.
+ * default asks for nothing, and one that is what this node does in any case is granted.
  */
 static const struct ignored_field {
         const char *path;
-        const char *usual; /* the default as compact JSON; NULL: 0, "", false, {} and the like */
+        const char *usual;   /* the default as compact JSON; NULL: 0, "", false, {} and the like */
+        const char *granted; /* likewise; NULL: no other value */
 } not_acted_upon[] = {
-        { "authentication.anonymous", NULL },
-        { "cgroupsPerQOS", "true" },
-        { "configMapAndSecretChangeDetectionStrategy", "\"Watch\"" },
-        { "containerLogMaxWorkers", "1" },
-        { "containerLogMonitorInterval", "\"10s\"" },
-        { "containerRuntimeEndpoint", NULL },
-        { "contentType", "\"application/vnd.kubernetes.protobuf\"" },
-        { "cpuManagerPolicy", "\"none\"" },
-        { "cpuManagerPolicyOptions", NULL },
-        { "cpuManagerReconcilePeriod", "\"10s\"" },
-        { "enableContentionProfiling", NULL },
-        { "enableDebugFlagsHandler", "true" },
-        { "enableProfilingHandler", "true" },
-        { "enableSystemLogHandler", "true" },
-        { "enableSystemLogQuery", NULL },
-        { "enforceNodeAllocatable", "[\"pods\"]" },
-        { "evictionMaxPodGracePeriod", NULL },
-        { "evictionMinimumReclaim", NULL },
-        { "evictionSoft", NULL },
-        { "evictionSoftGracePeriod", NULL },
-        { "failCgroupV1", "true" },
-        { "failSwapOn", "true" },
-        { "featureGates", NULL },
-        { "hairpinMode", "\"promiscuous-bridge\"" },
-        { "httpCheckFrequency", "\"20s\"" },
-        { "imageGCHighThresholdPercent", "85" },
-        { "imageGCLowThresholdPercent", "80" },
-        { "imageMaximumGCAge", NULL },
-        { "imageMinimumGCAge", "\"2m\"" },
-        { "imagePullCredentialsVerificationPolicy", "\"NeverVerifyPreloadedImages\"" },
-        { "imageServiceEndpoint", NULL },
-        { "iptablesDropBit", "15" },
-        { "iptablesMasqueradeBit", "14" },
-        { "kernelMemcgNotification", NULL },
-        { "kubeAPIBurst", "100" },
-        { "kubeAPIQPS", "50" },
-        { "kubeReservedCgroup", NULL },
-        { "kubeletCgroups", NULL },
-        { "localStorageCapacityIsolation", "true" },
-        { "logging", NULL },
-        { "makeIPTablesUtilChains", "true" },
-        { "memoryManagerPolicy", "\"None\"" },
-        { "memoryReservationPolicy", "\"None\"" },
-        { "memorySwap.swapBehavior", "\"NoSwap\"" },
-        { "memoryThrottlingFactor", "0.9" },
-        { "preloadedImagesVerificationAllowlist", NULL },
-        { "protectKernelDefaults", NULL },
-        { "qosReserved", NULL },
-        { "readOnlyPort", NULL },
-        { "registryBurst", "10" },
-        { "registryPullQPS", "5" },
-        { "reservedMemory", NULL },
-        { "reservedSystemCPUs", NULL },
-        { "rotateCertificates", NULL },
-        { "runtimeRequestTimeout", "\"2m\"" },
-        { "serverTLSBootstrap", NULL },
-        { "showHiddenMetricsForVersion", NULL },
-        { "shutdownGracePeriod", NULL },
-        { "shutdownGracePeriodByPodPriority", NULL },
-        { "shutdownGracePeriodCriticalPods", NULL },
-        { "staticPodURL", NULL },
-        { "staticPodURLHeader", NULL },
-        { "syncFrequency", "\"1m\"" },
-        { "systemCgroups", NULL },
-        { "systemReservedCgroup", NULL },
-        { "tlsCurvePreferences", NULL },
-        { "topologyManagerPolicy", "\"none\"" },
-        { "topologyManagerPolicyOptions", NULL },
-        { "topologyManagerScope", "\"container\"" },
-        { "tracing", NULL },
-        { "userNamespaces", "{\"idsPerPod\":65536}" },
-        { "volumePluginDir", "\"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/\"" },
-        { "volumeStatsAggPeriod", "\"1m\"" },
+        { "authentication.anonymous", NULL, NULL },
+        { "cgroupsPerQOS", "true", NULL },
+        { "configMapAndSecretChangeDetectionStrategy", "\"Watch\"", NULL },
+        { "containerLogMaxWorkers", "1", NULL },
+        { "containerLogMonitorInterval", "\"10s\"", NULL },
+        { "containerRuntimeEndpoint", NULL, NULL },
+        { "contentType", "\"application/vnd.kubernetes.protobuf\"", NULL },
+        { "cpuManagerPolicy", "\"none\"", NULL },
+        { "cpuManagerPolicyOptions", NULL, NULL },
+        { "cpuManagerReconcilePeriod", "\"10s\"", NULL },
+        { "enableContentionProfiling", NULL, NULL },
+        { "enableDebugFlagsHandler", "true", "false" },
+        { "enableProfilingHandler", "true", "false" },
+        { "enableSystemLogHandler", "true", "false" },
+        { "enableSystemLogQuery", NULL, NULL },
+        { "enforceNodeAllocatable", "[\"pods\"]", NULL },
+        { "evictionMaxPodGracePeriod", NULL, NULL },
+        { "evictionMinimumReclaim", NULL, NULL },
+        { "evictionSoft", NULL, NULL },
+        { "evictionSoftGracePeriod", NULL, NULL },
+        { "failCgroupV1", "true", NULL },
+        { "failSwapOn", "true", "false" },
+        { "featureGates", NULL, NULL },
+        { "hairpinMode", "\"promiscuous-bridge\"", NULL },
+        { "httpCheckFrequency", "\"20s\"", NULL },
+        { "imageGCHighThresholdPercent", "85", "100" },
+        { "imageGCLowThresholdPercent", "80", NULL },
+        { "imageMaximumGCAge", NULL, NULL },
+        { "imageMinimumGCAge", "\"2m\"", NULL },
+        { "imagePullCredentialsVerificationPolicy", "\"NeverVerifyPreloadedImages\"", NULL },
+        { "imageServiceEndpoint", NULL, NULL },
+        { "iptablesDropBit", "15", NULL },
+        { "iptablesMasqueradeBit", "14", NULL },
+        { "kernelMemcgNotification", NULL, NULL },
+        { "kubeAPIBurst", "100", NULL },
+        { "kubeAPIQPS", "50", "0" },
+        { "kubeReservedCgroup", NULL, NULL },
+        { "kubeletCgroups", NULL, NULL },
+        { "localStorageCapacityIsolation", "true", NULL },
+        { "logging", NULL, NULL },
+        { "makeIPTablesUtilChains", "true", "false" },
+        { "memoryManagerPolicy", "\"None\"", NULL },
+        { "memoryReservationPolicy", "\"None\"", NULL },
+        { "memorySwap.swapBehavior", "\"NoSwap\"", NULL },
+        { "memoryThrottlingFactor", "0.9", NULL },
+        { "preloadedImagesVerificationAllowlist", NULL, NULL },
+        { "protectKernelDefaults", NULL, NULL },
+        { "qosReserved", NULL, NULL },
+        { "readOnlyPort", NULL, NULL },
+        { "registryBurst", "10", NULL },
+        { "registryPullQPS", "5", "0" },
+        { "reservedMemory", NULL, NULL },
+        { "reservedSystemCPUs", NULL, NULL },
+        { "rotateCertificates", NULL, NULL },
+        { "runtimeRequestTimeout", "\"2m\"", NULL },
+        { "serverTLSBootstrap", NULL, NULL },
+        { "showHiddenMetricsForVersion", NULL, NULL },
+        { "shutdownGracePeriod", NULL, NULL },
+        { "shutdownGracePeriodByPodPriority", NULL, NULL },
+        { "shutdownGracePeriodCriticalPods", NULL, NULL },
+        { "staticPodURL", NULL, NULL },
+        { "staticPodURLHeader", NULL, NULL },
+        { "syncFrequency", "\"1m\"", NULL },
+        { "systemCgroups", NULL, NULL },
+        { "systemReservedCgroup", NULL, NULL },
+        { "tlsCurvePreferences", NULL, NULL },
+        { "topologyManagerPolicy", "\"none\"", NULL },
+        { "topologyManagerPolicyOptions", NULL, NULL },
+        { "topologyManagerScope", "\"container\"", NULL },
+        { "tracing", NULL, NULL },
+        { "userNamespaces", "{\"idsPerPod\":65536}", NULL },
+        { "volumePluginDir", "\"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/\"", NULL },
+        { "volumeStatsAggPeriod", "\"1m\"", NULL },
 };
 /* Known, and nothing to tell the log about. */
 static const char *const silent[] = { "apiVersion", "kind", "mergeDefaultEvictionSettings",
@@ -389,19 +390,22 @@ static bool is_same(const json_t *a, const json_t *b)
         return json_equal(a, b);
 }
 
+static bool is_written(const json_t *value, const char *text)
+{
+        json_auto_t *other = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+
+        return other && is_same(value, other);
+}
+
 /*
  * Where false is not the default, it says something: only what kubeadm writes for "unset" ("", 0,
  * {}) does not.
  */
 static bool asks_for_something(const json_t *value, const struct ignored_field *f)
 {
-        json_auto_t *usual = f->usual ? json_loads(f->usual, JSON_DECODE_ANY, NULL) : NULL;
-
-        if (!usual)
-                return !says_nothing(value);
-        if (is_same(value, usual))
+        if (is_written(value, f->usual) || is_written(value, f->granted))
                 return false;
-        return json_is_boolean(value) || !says_nothing(value);
+        return (f->usual && json_is_boolean(value)) || !says_nothing(value);
 }
 
 static const struct json_field *find_field(const struct json_field *fields, const char *name)

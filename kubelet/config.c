@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/ip.h"
 #include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/config-fields.h"
@@ -297,6 +298,39 @@ static int check_taints(const struct kubelet_config *c, struct err *err)
         return 0;
 }
 
+static int check_reserved(const struct string_map *m, const char *field, struct err *err)
+{
+        static const char *const known[] = { "cpu", "memory", "ephemeral-storage", "pid", NULL };
+
+        for (size_t i = 0; i < m->n; i++)
+                if (!strv_contains((char *const *)known, m->entries[i].key))
+                        return bad(err, field, m->entries[i].key,
+                                   "expected one of cpu, memory, ephemeral-storage, pid");
+        return 0;
+}
+
+static int check_network(const struct kubelet_config *c, struct err *err)
+{
+        _cleanup_strv_ char **ranges = NULL;
+        struct cidr range;
+        struct ip ip;
+
+        if (c->pod_cidr && strv_split(c->pod_cidr, ",", &ranges) < 0)
+                return err_sys(err, -ENOMEM, "read configuration");
+        STRV_FOREACH (text, ranges)
+                if (cidr_parse(*text, &range) < 0)
+                        return bad(err, "podCIDR", *text, "expected a range such as 10.244.1.0/24");
+        STRV_FOREACH (text, c->cluster_dns)
+                if (ip_parse_sloppy(*text, &ip) < 0)
+                        return bad(err, "clusterDNS", *text, "expected an IP address");
+        if (!c->tls_cert_file != !c->tls_key_file)
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
+                                    "%s: required beside %s, but missing",
+                                    c->tls_cert_file ? "tlsPrivateKeyFile" : "tlsCertFile",
+                                    c->tls_cert_file ? "tlsCertFile" : "tlsPrivateKeyFile");
+        return 0;
+}
+
 static int check_rest(const struct kubelet_config *c, const json_t *document, struct err *err)
 {
         static const struct {
@@ -352,6 +386,12 @@ static int validate(const struct kubelet_config *c, const json_t *document, stru
                 r = check_shutdown(c, err);
         if (r == 0)
                 r = check_taints(c, err);
+        if (r == 0)
+                r = check_reserved(&c->system_reserved, "systemReserved", err);
+        if (r == 0)
+                r = check_reserved(&c->kube_reserved, "kubeReserved", err);
+        if (r == 0)
+                r = check_network(c, err);
         return r < 0 ? r : check_rest(c, document, err);
 }
 
@@ -362,7 +402,10 @@ static int check_kind(const json_t *document, struct err *err)
 
         if (!json_is_object(document))
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
-                                    "expected a KubeletConfiguration, not an empty document");
+                                    "expected a KubeletConfiguration, not %s",
+                                    !document || json_is_null(document) ? "an empty document"
+                                    : json_is_array(document)           ? "a list"
+                                                                        : "a single value");
         if (!streq_null(kind, "KubeletConfiguration"))
                 return bad(err, "kind", kind ? kind : "", "expected KubeletConfiguration");
         if (!streq_null(version, "kubelet.config.k8s.io/v1beta1"))

@@ -96,7 +96,9 @@ TEST(a_field_that_is_not_acted_upon_is_not_named_when_it_is_set_to_its_default)
                 const char *yaml, *named; /* NULL: none */
         } cases[] = {
                 { "failSwapOn: true\n", NULL },
-                { "failSwapOn: false\n", "failSwapOn" },
+                { "failSwapOn: false\n", NULL }, /* that is what happens */
+                { "imageGCHighThresholdPercent: 100\n", NULL },
+                { "imageGCHighThresholdPercent: 90\n", "imageGCHighThresholdPercent" },
                 { "registryPullQPS: 5\n", NULL },
                 { "registryPullQPS: 7\n", "registryPullQPS" },
                 { "syncFrequency: 0s\n", NULL },
@@ -160,6 +162,7 @@ TEST(bad_configurations_are_refused_with_path_value_and_rule)
                 const char *yaml, *error;
         } cases[] = {
                 { "", "not an empty document" },
+                { "- a\n", "expected a KubeletConfiguration, not a list" },
                 { "kind: Pod\napiVersion: v1\n", "kind: 'Pod': expected KubeletConfiguration" },
                 { "kind: KubeletConfiguration\napiVersion: v1\n", "apiVersion: 'v1': expected" },
                 { HEAD "port: 70000\n", "port: 70000: expected 0 to 65535" },
@@ -191,6 +194,13 @@ TEST(bad_configurations_are_refused_with_path_value_and_rule)
                   "registerWithTaints: effect: 'Sometimes': expected one of NoSchedule" },
                 { HEAD "userNamespaces: {idsPerPod: 1000}\n",
                   "idsPerPod: 1000: expected a multiple" },
+                { HEAD "systemReserved: {frob: 1}\n",
+                  "systemReserved: 'frob': expected one of cpu, memory" },
+                { HEAD "podCIDR: 10.0.0.0\n", "podCIDR: '10.0.0.0': expected a range" },
+                { HEAD "podCIDR: 10.0.0.0/24,x\n", "podCIDR: 'x': expected a range" },
+                { HEAD "clusterDNS: [ns.example]\n",
+                  "clusterDNS: 'ns.example': expected an IP address" },
+                { HEAD "tlsCertFile: /a\n", "tlsPrivateKeyFile: required beside tlsCertFile" },
                 { HEAD "runOnce: true\n", "runOnce: 'true'" },
                 { HEAD "systemReserved: {cpu: lots}\n", "systemReserved: cpu: 'lots': expected" },
         };
