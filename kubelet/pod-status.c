@@ -367,13 +367,23 @@ static void put_phase(struct output *out, enum pod_phase phase)
         }
 }
 
+/*
+ * When nobody remembers (we restarted, and there is no API server or it never heard), the pod is as
+ * old as its sandbox.
+ */
 static void put_start_time(struct output *out)
 {
-        usec_t known = out->in->pod->start_time;
+        const struct pod_observed *seen = out->in->seen;
+        usec_t start = out->in->pod->start_time;
 
         keep(out, "startTime");
-        if (!has(out, "startTime"))
-                put(out, "startTime", status_time(known ? known : out->in->now));
+        if (has(out, "startTime"))
+                return;
+        if (!start)
+                start = out->in->now;
+        if (seen && seen->has_sandbox && seen->sandbox_created_at)
+                start = MIN(start, seen->sandbox_created_at);
+        put(out, "startTime", status_time(start));
 }
 
 static void put_generation(struct output *out)

@@ -509,6 +509,18 @@ TEST(a_transition_time_moves_only_with_the_status)
         CHECK_STR(json_text_at(s, "startTime"), "2025-01-01T00:00:00Z");
 }
 
+TEST(a_pod_of_which_no_status_is_left_is_as_old_as_its_sandbox)
+{
+        _cleanup_(pod_unrefp)
+        struct pod *pod = pod_of(PLAIN, NULL);
+        json_auto_t *s = build(pod,
+                               "{'sandbox':{'ip':'10.1.0.2','ready':true,'created':1767322000},"
+                               "'c':" RUNNING "}",
+                               NULL);
+
+        CHECK_STR(json_text_at(s, "startTime"), "2026-01-02T02:46:40Z");
+}
+
 TEST(a_pod_that_was_initialized_once_stays_so)
 {
         _cleanup_(pod_unrefp)
