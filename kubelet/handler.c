@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/text.h"
+#include "kubelet/redirect.h"
 
 #define OUTPUT_MAX    10240 /* of an exec's output, and of an HTTP body, in an event */
 #define REDIRECTS_MAX 10
@@ -109,44 +110,19 @@ static int start_exec(struct attempt *a, struct err *err)
 
 static int start_request(struct attempt *a, struct err *err);
 
-/* "http://host:port" of a URL, its length. */
-static size_t origin_length(const char *url)
-{
-        const char *host = strstr(url, "://");
-
-        host = host ? host + 3 : url;
-        return (size_t)(host - url) + strcspn(host, "/?#");
-}
-
-static char *host_of(const char *url)
-{
-        const char *host = strstr(url, "://");
-        size_t n;
-
-        host = host ? host + 3 : url;
-        n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
-        return strndup(host, n);
-}
-
 /* Follows a redirect to the same host name. 1: followed; 0: it leads elsewhere. */
 static int follow(struct attempt *a, const char *location, struct err *err)
 {
-        _cleanup_free_ char *next = NULL, *here = host_of(a->url), *there = NULL;
-        int r;
+        char *next = NULL;
+        int r = redirect_follow(a->url, location, &next);
 
-        next = strstr(location, "://") ? strdup(location)
-                                       : text_printf("%.*s%s%s", (int)origin_length(a->url), a->url,
-                                                     location[0] == '/' ? "" : "/", location);
-        there = next ? host_of(next) : NULL;
-        if (!here || !there)
-                return err_sys(err, -ENOMEM, "follow a redirect");
-        if (!streq(here, there))
-                return 0;
+        if (r <= 0)
+                return r < 0 ? err_sys(err, r, "follow a redirect") : 0;
+        free(a->url);
+        a->url = next;
+        a->body_len = 0;
         if (++a->redirects > REDIRECTS_MAX)
                 return err_set(err, -ELOOP, "stopped after %d redirects", REDIRECTS_MAX);
-        free(a->url);
-        a->url = TAKE_PTR(next);
-        a->body_len = 0;
         r = start_request(a, err);
         return r < 0 ? r : 1;
 }
