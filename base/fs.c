@@ -211,14 +211,15 @@ int fs_open_dir(const char *path, mode_t mode_if_made, struct err *err)
         return fd < 0 ? err_sys(err, -errno, "open directory '%s'", path) : fd;
 }
 
-static int mount_id_of(int fd, uint64_t *ret)
+/* Whether @fd is the root of a mount, and of which: 1, 0, negative errno. */
+static int is_mount_point(int fd, uint64_t *ret_id)
 {
         struct statx sx;
 
         if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
                 return -errno;
-        *ret = sx.stx_mnt_id;
-        return 0;
+        *ret_id = sx.stx_mnt_id;
+        return (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 struct removal {
@@ -276,8 +277,8 @@ static int remove_children(struct removal *t, int fd, unsigned depth)
                         r = -errno;
                         break;
                 }
-                r = mount_id_of(child, &id);
-                if (r == 0 && id != t->mount_id)
+                r = is_mount_point(child, &id);
+                if (r > 0 || (r == 0 && id != t->mount_id))
                         r = -EBUSY;
                 if (r < 0) {
                         safe_close(child);
@@ -308,7 +309,7 @@ static int remove_all_children(int fd, uint64_t mount_id)
 int fs_remove_tree_at(int dir_fd, const char *path)
 {
         _cleanup_close_ int fd = -1;
-        uint64_t mount_id, parent_id;
+        uint64_t mount_id;
         int r;
 
         if (unlinkat(dir_fd, path, 0) == 0 || errno == ENOENT)
@@ -318,12 +319,9 @@ int fs_remove_tree_at(int dir_fd, const char *path)
         fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        r = mount_id_of(fd, &mount_id);
-        if (r == 0 && path[0] != '/') {
-                r = mount_id_of(dir_fd, &parent_id);
-                if (r == 0 && parent_id != mount_id)
-                        r = -EBUSY;
-        }
+        r = is_mount_point(fd, &mount_id);
+        if (r > 0)
+                return -EBUSY;
         if (r == 0)
                 r = remove_all_children(fd, mount_id);
         if (r == 0 && unlinkat(dir_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)

@@ -52,8 +52,8 @@ int fs_open_dir(const char *path, mode_t mode_if_made, struct err *err);
 
 /**
  * fs_remove_tree_at() - rm -rf by descriptor, without following links or crossing mounts
- * Return: 0, also when it does not exist; -EBUSY when something is mounted below; else negative
- * errno.
+ * Return: 0, also when it does not exist; -EBUSY when something is mounted there or below; else
+ * negative errno.
  */
 int fs_remove_tree_at(int dir_fd, const char *path);
 
