@@ -126,6 +126,13 @@ static const char *or_empty(const char *s)
         return s ? s : "";
 }
 
+/* With its end, so that no key is the beginning of another object's. */
+static char *key_of(const struct event_object *o)
+{
+        return text_printf("%s/%s/%s/%s/%s|", or_empty(o->kind), or_empty(o->namespace),
+                           or_empty(o->name), or_empty(o->uid), or_empty(o->api_version));
+}
+
 static bool is_spam(struct record *bucket, bool is_new, usec_t now)
 {
         if (is_new) {
@@ -159,9 +166,7 @@ static int is_aggregated(struct record *a, const char *message, usec_t now)
 int event_correlate(struct event_correlator *c, const struct event_object *o, const char *type,
                     const char *reason, const char *message, usec_t now, struct event_decision *ret)
 {
-        _cleanup_free_ char *object_key = text_printf("%s/%s/%s/%s/%s", or_empty(o->kind),
-                                                      or_empty(o->namespace), or_empty(o->name),
-                                                      or_empty(o->uid), or_empty(o->api_version));
+        _cleanup_free_ char *object_key = key_of(o);
         _cleanup_free_ char *similar = NULL, *event_key = NULL;
         struct record *bucket, *aggregate, *event;
         bool is_new;
@@ -176,7 +181,7 @@ int event_correlate(struct event_correlator *c, const struct event_object *o, co
                 *ret = (struct event_decision){ .verdict = EVENT_DROP };
                 return 0;
         }
-        similar = text_printf("%s|%s|%s|%s", object_key, or_empty(o->field_path), type, reason);
+        similar = text_printf("%s%s|%s|%s", object_key, or_empty(o->field_path), type, reason);
         aggregate = similar ? cache_get(&c->aggregates, similar, &is_new) : NULL;
         combined = aggregate ? is_aggregated(aggregate, message, now) : -ENOMEM;
         if (combined < 0)
@@ -213,4 +218,24 @@ void event_correlator_forget(struct event_correlator *c, const char *name)
         LIST_FOREACH_SAFE (r, next, &c->events.lru, node)
                 if (r->name && streq(r->name, name))
                         cache_drop(&c->events, r);
+}
+
+static void forget_keys(struct cache *c, const char *beginning)
+{
+        struct record *r, *next;
+
+        LIST_FOREACH_SAFE (r, next, &c->lru, node)
+                if (startswith(r->key, beginning))
+                        cache_drop(c, r);
+}
+
+void event_correlator_forget_object(struct event_correlator *c, const struct event_object *object)
+{
+        _cleanup_free_ char *key = key_of(object);
+
+        if (!key)
+                return; /* the oldest go by themselves when there are many */
+        forget_keys(&c->buckets, key);
+        forget_keys(&c->aggregates, key);
+        forget_keys(&c->events, key);
 }

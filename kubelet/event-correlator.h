@@ -35,3 +35,5 @@ int event_correlate(struct event_correlator *c, const struct event_object *objec
                     struct event_decision *ret);
 /* The API lost or refused it: the next equal one is created anew. */
 void event_correlator_forget(struct event_correlator *c, const char *name);
+/* There will be no more about this object: what is known of it goes. */
+void event_correlator_forget_object(struct event_correlator *c, const struct event_object *object);

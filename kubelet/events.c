@@ -12,13 +12,14 @@
 #define RECENT_MAX     200
 #define TRIES_MAX      12
 #define RETRY_USEC     (10 * USEC_PER_SEC)
+#define SETTLE_USEC    (200 * USEC_PER_MSEC) /* the status of what happened goes first */
 #define NAMESPACE_NODE "default"
 
 struct item {
         struct list_node node;
         char *path, *name; /* owned */
-        json_t *body;      /* owned */
-        json_t *full;      /* owned; for a PATCH of an event that is gone: create it instead */
+        char *body;        /* owned; JSON text: a tree is ten times larger, and there may be many */
+        char *full;        /* owned; for a PATCH of an event that is gone: create it instead */
         bool is_patch;
         unsigned tries;
 };
@@ -32,17 +33,18 @@ struct events {
         usec_t refilled_at;
         struct list queue;
         size_t n_queued;
-        struct kube_call *call; /* owned: for the first item of the queue */
-        sd_event_source *timer; /* owned: next try or next token */
-        json_t *recent;         /* owned; array, newest last */
+        struct kube_call *call;   /* owned: for the first item of the queue */
+        sd_event_source *timer;   /* owned: next try or next token */
+        char *recent[RECENT_MAX]; /* owned; a ring of JSON texts, oldest at .recent_at */
+        size_t recent_at;
 };
 
 static void item_free(struct item *i)
 {
         free(i->path);
         free(i->name);
-        json_decref(i->body);
-        json_decref(i->full);
+        free(i->body);
+        free(i->full);
         free(i);
 }
 
@@ -93,7 +95,7 @@ static void on_sent(_unused_ struct kube_call *call, int status, _unused_ json_t
         e->call = NULL;
         if (status == 404 && i->is_patch && i->full) {
                 /* it expired in the API: make it anew */
-                json_decref(i->body);
+                free(i->body);
                 i->body = TAKE_PTR(i->full);
                 i->is_patch = false;
         } else if ((status == 0 || status == 429 || status >= 500) && ++i->tries < TRIES_MAX) {
@@ -114,6 +116,7 @@ static void send_next(struct events *e)
 {
         struct item *i = first(e);
         _cleanup_free_ char *item_path = NULL;
+        json_auto_t *body = NULL;
         struct kube_request request;
         usec_t pause;
 
@@ -124,11 +127,15 @@ static void send_next(struct events *e)
                 wake(e, pause);
                 return;
         }
+        if (json_parse(i->body, strlen(i->body), false, &body, NULL) < 0) {
+                wake(e, RETRY_USEC);
+                return;
+        }
         item_path = i->is_patch ? text_printf("%s/%s", i->path, i->name) : strdup(i->path);
         request = (struct kube_request){
                 .method = i->is_patch ? "PATCH" : "POST",
                 .path = item_path,
-                .body = i->body,
+                .body = body,
                 .patch = i->is_patch ? KUBE_PATCH_STRATEGIC : KUBE_PATCH_NONE,
                 .done = on_sent,
                 .userdata = e,
@@ -167,14 +174,26 @@ static json_t *build_event(const struct events *e, const struct event_object *o,
                 "kubelet", "reportingInstance", e->node_name);
 }
 
-static void remember(struct events *e, json_t *event)
+static void remember(struct events *e, const char *text)
 {
-        if (json_array_size(e->recent) >= RECENT_MAX)
-                json_array_remove(e->recent, 0);
-        json_array_append(e->recent, event);
+        char **place = &e->recent[e->recent_at++ % RECENT_MAX];
+
+        free(*place);
+        *place = strdup(text);
 }
 
-static void enqueue(struct events *e, const struct event_decision *d, json_t *event)
+/* What counts an event that is there. */
+static char *patch_of(const json_t *event)
+{
+        json_auto_t *patch = json_pack("{s:O, s:O, s:O}", "count", json_object_get(event, "count"),
+                                       "lastTimestamp", json_object_get(event, "lastTimestamp"),
+                                       "message", json_object_get(event, "message"));
+
+        return patch ? json_dumps(patch, JSON_COMPACT) : NULL;
+}
+
+static void enqueue(struct events *e, const struct event_decision *d, const json_t *event,
+                    const char *text)
 {
         const json_t *metadata = json_object_get(event, "metadata");
         struct item *i;
@@ -194,27 +213,21 @@ static void enqueue(struct events *e, const struct event_decision *d, json_t *ev
                 .name = strdup(d->name),
                 .is_patch = d->verdict == EVENT_COUNT,
         };
-        if (i->is_patch) {
-                i->body = json_pack("{s:O, s:O, s:O}", "count", json_object_get(event, "count"),
-                                    "lastTimestamp", json_object_get(event, "lastTimestamp"),
-                                    "message", json_object_get(event, "message"));
-                i->full = json_incref(event);
-        } else {
-                i->body = json_incref(event);
-        }
+        i->body = i->is_patch ? patch_of(event) : strdup(text);
+        i->full = i->is_patch ? strdup(text) : NULL;
         if (!i->path || !i->name || !i->body) {
                 item_free(i);
                 return log_oom();
         }
         list_append(&e->queue, &i->node);
-        e->n_queued++;
-        send_next(e);
+        if (e->n_queued++ == 0)
+                wake(e, SETTLE_USEC);
 }
 
 void events_add(struct events *e, const struct event_object *object, const char *type,
                 const char *reason, const char *fmt, ...)
 {
-        _cleanup_free_ char *message = NULL;
+        _cleanup_free_ char *message = NULL, *text = NULL;
         json_auto_t *event = NULL;
         struct event_decision d;
         usec_t now = now_realtime();
@@ -234,15 +247,30 @@ void events_add(struct events *e, const struct event_object *object, const char 
         if (d.verdict == EVENT_DROP)
                 return;
         event = build_event(e, object, &d, type, reason, now);
-        if (!event)
+        text = event ? json_dumps(event, JSON_COMPACT) : NULL;
+        if (!text)
                 return log_oom();
-        remember(e, event);
-        enqueue(e, &d, event);
+        remember(e, text);
+        enqueue(e, &d, event, text);
+}
+
+void events_forget_object(struct events *e, const struct event_object *object)
+{
+        event_correlator_forget_object(e->correlator, object);
 }
 
 json_t *events_recent(const struct events *e)
 {
-        return json_incref(e->recent);
+        json_t *array = json_array();
+
+        for (size_t i = 0; array && i < RECENT_MAX; i++) {
+                const char *text = e->recent[(e->recent_at + i) % RECENT_MAX];
+                json_t *event = NULL;
+
+                if (text && json_parse(text, strlen(text), false, &event, NULL) == 0)
+                        json_array_append_new(array, event);
+        }
+        return array;
 }
 
 int events_new(sd_event *event, struct kube_session *session, const struct events_options *o,
@@ -262,10 +290,9 @@ int events_new(sd_event *event, struct kube_session *session, const struct event
                 .burst = MAX(o->burst, 1),
                 .tokens = MAX(o->burst, 1),
                 .refilled_at = now_monotonic(),
-                .recent = json_array(),
         };
         list_init(&e->queue);
-        if (!e->correlator || !e->node_name || !e->recent)
+        if (!e->correlator || !e->node_name)
                 return err_sys(err, -ENOMEM, "start the event recorder");
         r = sd_event_add_time(event, &e->timer, CLOCK_MONOTONIC, 0, ACCURACY_USEC, on_timer, e);
         if (r >= 0)
@@ -285,7 +312,8 @@ struct events *events_free(struct events *e)
         while (e->queue.head.next && first(e))
                 drop_first(e);
         event_correlator_free(e->correlator);
-        json_decref(e->recent);
+        for (size_t i = 0; i < RECENT_MAX; i++)
+                free(e->recent[i]);
         free(e->node_name);
         free(e);
         return NULL;

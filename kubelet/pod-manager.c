@@ -1,6 +1,7 @@
 #include "kubelet/pod-manager.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -12,6 +13,8 @@
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/pod-status.h"
+
+#define TRIM_USEC (10 * USEC_PER_SEC)
 
 struct entry { /* one uid */
         struct pod_manager *manager;
@@ -31,6 +34,7 @@ struct pod_manager {
         struct map
                 *waiting; /* "ns/name" of a static pod -> uid (owned) of the one that runs next */
         struct orphans *orphans;
+        sd_event_source *trim; /* owned; runs while pods have been forgotten */
 };
 
 static void entry_free(void *value)
@@ -86,19 +90,42 @@ static void on_status(_unused_ struct pod_worker *w, json_t *status, void *userd
 
 static void start_waiting(struct pod_manager *m, const char *namespace, const char *name);
 
+/* Pods come and go by the hundred; what they held lies in pieces all over the heap. */
+static int on_trim(sd_event_source *s, _unused_ uint64_t usec, _unused_ void *userdata)
+{
+        malloc_trim(0);
+        sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        return 0;
+}
+
+static void trim_soon(struct pod_manager *m)
+{
+        int enabled = SD_EVENT_OFF;
+
+        sd_event_source_get_enabled(m->trim, &enabled);
+        if (enabled != SD_EVENT_OFF)
+                return;
+        sd_event_source_set_time(m->trim, now_monotonic() + TRIM_USEC);
+        sd_event_source_set_enabled(m->trim, SD_EVENT_ONESHOT);
+}
+
 /* Nothing of it is wanted or left: forgotten, with its logs and records. */
 static void forget(struct entry *e)
 {
         struct pod_manager *m = e->manager;
         struct pod *pod = pod_ref(e->pod);
+        char path[POD_FIELD_PATH_MAX];
+        const struct event_object object = pod_event_object(pod, NULL, path);
         bool is_static = pod_is_static(pod);
 
         if (e->worker)
                 pod_worker_erase(e->worker);
         if (m->ctx->statuses && !is_static)
                 status_writer_forget(m->ctx->statuses, pod->uid);
+        events_forget_object(m->ctx->events, &object);
         map_remove(m->entries, pod->uid);
         entry_free(e);
+        trim_soon(m);
         if (is_static)
                 start_waiting(m, pod->namespace, pod->name);
         pod_unref(pod);
@@ -478,6 +505,12 @@ int pod_manager_new(const struct pod_manager_options *options, struct pod_manage
         };
         if (!m->entries || !m->waiting)
                 return err_sys(err, -ENOMEM, "start the pod manager");
+        r = sd_event_add_time(m->ctx->event, &m->trim, CLOCK_MONOTONIC, 0, USEC_PER_SEC, on_trim,
+                              m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->trim, SD_EVENT_OFF);
+        if (r < 0)
+                return err_sys(err, r, "start the pod manager");
         r = orphans_new(m->ctx, is_known, m, &m->orphans, err);
         if (r < 0)
                 return r;
@@ -489,6 +522,7 @@ struct pod_manager *pod_manager_free(struct pod_manager *m)
 {
         if (!m)
                 return NULL;
+        sd_event_source_disable_unref(m->trim);
         orphans_free(m->orphans);
         map_free_with(m->entries, entry_free);
         map_free_with(m->waiting, free);

@@ -14,7 +14,7 @@
 #define RETRY_FIRST_USEC (200 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC   (30 * USEC_PER_SEC)
 #define AWAY_USEC        (500 * USEC_PER_MSEC) /* no answer at all: the server is asked again soon */
-#define HOLD_USEC        (500 * USEC_PER_MSEC) /* a step on the way: the next one may replace it */
+#define HOLD_USEC        USEC_PER_SEC          /* a step on the way: the next one may replace it */
 
 struct entry {
         struct status_writer *writer;

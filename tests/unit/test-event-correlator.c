@@ -91,3 +91,17 @@ TEST(an_event_that_the_api_lost_is_made_anew)
         event_correlator_forget(c, name);
         CHECK_INT(decide(c, &pod, "A", "m", 2).verdict, EVENT_CREATE);
 }
+
+TEST(what_is_known_of_an_object_that_is_gone_is_forgotten_and_nothing_else)
+{
+        _cleanup_(event_correlator_freep)
+        struct event_correlator *c = event_correlator_new();
+        struct event_object other = pod;
+
+        other.uid = "2";
+        decide(c, &pod, "BackOff", "m", 1);
+        decide(c, &other, "BackOff", "m", 1);
+        event_correlator_forget_object(c, &pod);
+        CHECK_INT(decide(c, &pod, "BackOff", "m", 2).verdict, EVENT_CREATE);
+        CHECK_INT(decide(c, &other, "BackOff", "m", 2).verdict, EVENT_COUNT);
+}
