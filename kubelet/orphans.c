@@ -1,6 +1,7 @@
 #include "kubelet/orphans.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -126,6 +127,46 @@ static void look_for_sandboxes(struct orphans *o)
         strv_free(c.ids);
 }
 
+/* ---- containers ---- */
+
+static void collect_nameless(const struct container_status *s, void *userdata)
+{
+        char ***ids = userdata;
+
+        if (!string_map_get(s->labels, LABEL_CONTAINER_NAME) && strv_append(ids, s->id) < 0)
+                log_oom();
+}
+
+/*
+ * A container whose record was lost lives on in the sandbox of its pod, and its pod starts another
+ * one: two at once is worse than an end without a grace period.
+ */
+static void look_for_containers(struct orphans *o)
+{
+        _cleanup_strv_ char **ids = NULL;
+
+        container_foreach(o->ctx->rt, NULL, collect_nameless, &ids);
+        STRV_FOREACH (id, ids) {
+                const struct container_status *s = container_find(o->ctx->rt, *id);
+                _cleanup_err_ struct err err = { 0 };
+                int r;
+
+                if (!s)
+                        continue;
+                if (s->state == CONTAINER_EXITED) {
+                        r = container_remove(o->ctx->rt, *id, &err);
+                } else {
+                        log_info("Container '%.12s' belongs to no pod that is known, killing it",
+                                 *id);
+                        r = container_kill(o->ctx->rt, *id, SIGKILL, &err);
+                        look_again(o, RETRY_USEC);
+                }
+                if (r < 0)
+                        log_warn(0, "Failed to remove orphaned container '%.12s': %s", *id,
+                                 err_text(&err));
+        }
+}
+
 static bool has_sandbox(struct orphans *o, const char *uid)
 {
         struct stopping *s;
@@ -182,10 +223,11 @@ static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
 {
         struct orphans *o = userdata;
 
+        look_again(o, PERIOD_USEC);
         look_for_sandboxes(o);
+        look_for_containers(o);
         look_for_folders(o);
         look_for_logs(o);
-        look_again(o, PERIOD_USEC);
         return 0;
 }
 

@@ -85,6 +85,8 @@ void record_set_aside(int dir_fd, const char *path, int r, const struct err *why
 
         log_warn(0, "Record '%s' cannot be used (%s), setting it aside", path,
                  why && why->message ? why->message : strerror(-r));
+        if (bad)
+                fs_remove_tree_at(dir_fd, bad); /* a folder cannot take the place of a file */
         if (!bad || renameat(dir_fd, path, dir_fd, bad) < 0)
                 log_warn(bad ? -errno : -ENOMEM, "Failed to set record '%s' aside", path);
 }

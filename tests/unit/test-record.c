@@ -124,6 +124,20 @@ TEST(a_record_of_another_version_is_not_used)
         remove_directory();
 }
 
+TEST(a_folder_in_a_records_place_is_set_aside_over_an_older_one)
+{
+        struct stat st;
+
+        make_directory();
+        CHECK(mkdirat(dir_fd, "r.json", 0700) == 0);
+        CHECK(symlinkat("/nowhere", dir_fd, "r.json.bad") == 0);
+        record_set_aside(dir_fd, "r.json", -EISDIR, NULL);
+        CHECK(fstatat(dir_fd, "r.json", &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);
+        CHECK(fstatat(dir_fd, "r.json.bad", &st, AT_SYMLINK_NOFOLLOW) == 0);
+        CHECK(S_ISDIR(st.st_mode));
+        remove_directory();
+}
+
 TEST(a_record_set_aside_keeps_its_bytes)
 {
         _cleanup_free_ char *text = NULL;
