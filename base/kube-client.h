@@ -24,6 +24,7 @@ void kube_config_done(struct kube_config *c);
  * auth-provider plugins, passwords, impersonation. Inline data wins over files, tokenFile over
  * token.
  */
+/* kube_config_load() also wants the files that it names to be readable. */
 int kube_config_load(const char *path, struct kube_config *ret, struct err *err);
 int kube_config_parse(const char *text, size_t n, const char *dir, struct kube_config *ret,
                       struct err *err);

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/json.h"
@@ -330,6 +331,22 @@ int kube_config_parse(const char *text, size_t n, const char *dir, struct kube_c
         return r < 0 ? r : decode_root(root, dir, ret, err);
 }
 
+/* What is missing now is better said now than by each request. */
+static int check_files(const struct kube_config *k, struct err *err)
+{
+        const struct {
+                const char *field, *path;
+        } files[] = { { "certificate-authority", k->ca_file },
+                      { "client-certificate", k->cert_file },
+                      { "client-key", k->key_file },
+                      { "tokenFile", k->token_file } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                if (files[i].path && access(files[i].path, R_OK) < 0)
+                        return err_sys(err, -errno, "%s: '%s'", files[i].field, files[i].path);
+        return 0;
+}
+
 int kube_config_load(const char *path, struct kube_config *ret, struct err *err)
 {
         _cleanup_free_ char *text = NULL, *dir = strdup(path);
@@ -344,5 +361,10 @@ int kube_config_load(const char *path, struct kube_config *ret, struct err *err)
                 slash[slash == dir ? 1 : 0] = '\0';
         r = kube_config_parse(text, n, slash ? dir : ".", ret, err);
         explicit_bzero(text, n);
+        if (r == 0) {
+                r = check_files(ret, err);
+                if (r < 0)
+                        kube_config_done(ret);
+        }
         return r < 0 ? err_wrap(err, r, "kubeconfig '%s'", path) : 0;
 }

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/yaml.h"
 
@@ -198,6 +199,19 @@ int image_plan_import(const struct image_store *s, struct image_job *ret, struct
         *ret = job;
         job = (struct image_job){ 0 };
         return 0;
+}
+
+void image_plan_check(const struct image_store *s)
+{
+        _cleanup_registries_ struct registries registries = { 0 };
+        _cleanup_image_job_ struct image_job job = { .kind = IMAGE_JOB_PULL };
+        _cleanup_err_ struct err err = { 0 };
+        int r = read_registries(s->registries_file, &registries, &err);
+
+        if (r == 0)
+                r = plan_hosts(&registries, &job, &err);
+        if (r < 0)
+                log_warn(0, "No image can be pulled until this is mended: %s", err_text(&err));
 }
 
 int image_plan_pull(const struct image_store *s, const struct image_ref *ref,

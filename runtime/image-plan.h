@@ -13,4 +13,6 @@
 int image_plan_pull(const struct image_store *s, const struct image_ref *ref,
                     const struct image_auth *auths, size_t n_auths, struct image_job *ret,
                     struct err *err);
+/* A broken registries.yaml is said at the start too, though only pulls fail by it. */
+void image_plan_check(const struct image_store *s);
 int image_plan_import(const struct image_store *s, struct image_job *ret, struct err *err);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "runtime/digest.h"
+#include "runtime/image-plan.h"
 #include "runtime/image-pull.h"
 #include "runtime/image-store-internal.h"
 
@@ -639,6 +640,7 @@ int image_store_new(sd_event *event, const struct runtime_options *options,
                 r = image_store_load(s, err);
         if (r < 0)
                 return r;
+        image_plan_check(s);
         *ret = TAKE_PTR(s);
         return 0;
 }

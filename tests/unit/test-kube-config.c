@@ -141,6 +141,26 @@ TEST(a_file_without_what_it_points_to_is_refused)
         }
 }
 
+TEST(a_file_that_the_kubeconfig_names_must_be_there)
+{
+        static const char text[] =
+                "apiVersion: v1\nkind: Config\ncurrent-context: x\n"
+                "contexts: [{name: x, context: {cluster: c, user: u}}]\n"
+                "clusters: [{name: c, cluster: {server: 'https://a', certificate-authority: ca}}]\n"
+                "users: [{name: u, user: {token: t}}]\n";
+        char path[] = "/tmp/test-kube-config-XXXXXX";
+        _cleanup_(kube_config_done)
+        struct kube_config k = { 0 };
+        _cleanup_err_ struct err err = { 0 };
+        _cleanup_close_ int fd = mkstemp(path);
+
+        CHECK(fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
+        CHECK_INT(kube_config_load(path, &k, &err), -ENOENT);
+        unlink(path);
+        CHECK_CONTAINS(err_text(&err), "certificate-authority: '/tmp/ca': No such file");
+        CHECK(k.server == NULL);
+}
+
 TEST(a_missing_file_is_named)
 {
         _cleanup_(kube_config_done)
