@@ -21,8 +21,9 @@ static int read_registries(const char *path, struct registries *ret, struct err 
         if (!path || (access(path, F_OK) < 0 && errno == ENOENT))
                 return 0;
         r = yaml_parse_file(path, &root, err);
-        if (r == 0)
-                r = registries_decode(root, ret, err);
+        if (r < 0)
+                return r;
+        r = registries_decode(root, ret, err);
         return r < 0 ? err_wrap(err, r, "'%s'", path) : 0;
 }
 
