@@ -19,6 +19,8 @@ struct container_mount_input { /* one volumeMount, its volume set up */
         const char *host_path; /* of the volume, or of its subPath */
         bool read_only;        /* of the volume's nature: configMap, secret, … */
         bool create_missing;   /* hostPath without a type: a missing directory is made */
+        /* what @host_path must be when it is mounted: a hostPath's type; NULL or "": anything */
+        const char *source_type;
 };
 
 struct container_input {

@@ -8,9 +8,10 @@
 #include "base/text.h"
 #include "kubelet/container-parts.h"
 
-struct wanted {                              /* before it is known whether something lies over it */
-        char *destination;                   /* owned: clean and absolute */
-        const char *type, *source, *options; /* borrowed */
+struct wanted {                    /* before it is known whether something lies over it */
+        char *destination;         /* owned: clean and absolute */
+        char *options;             /* owned */
+        const char *type, *source; /* borrowed */
         bool is_volume;
         size_t depth;
 };
@@ -22,8 +23,10 @@ struct mounts {
 
 static void mounts_done(struct mounts *m)
 {
-        for (size_t i = 0; i < m->n; i++)
+        for (size_t i = 0; i < m->n; i++) {
                 free(m->list[i].destination);
+                free(m->list[i].options);
+        }
         free(m->list);
 }
 
@@ -67,45 +70,49 @@ static size_t depth_of(const char *path)
 static int want(struct mounts *m, const char *destination, const char *type, const char *source,
                 const char *options, bool is_volume)
 {
-        char *clean = clean_path(destination);
-        struct wanted *grown = clean ? reallocarray(m->list, m->n + 1, sizeof *grown) : NULL;
+        _cleanup_free_ char *clean = clean_path(destination), *copy = strdup(options);
+        struct wanted *grown = clean && copy ? reallocarray(m->list, m->n + 1, sizeof *grown)
+                                             : NULL;
 
-        if (!grown) {
-                free(clean);
+        if (!grown)
                 return -ENOMEM;
-        }
         m->list = grown;
-        grown[m->n++] = (struct wanted){ .destination = clean,
-                                         .type = type,
-                                         .source = source,
-                                         .options = options,
-                                         .is_volume = is_volume,
-                                         .depth = depth_of(clean) };
+        grown[m->n] = (struct wanted){ .destination = TAKE_PTR(clean),
+                                       .options = TAKE_PTR(copy),
+                                       .type = type,
+                                       .source = source,
+                                       .is_volume = is_volume };
+        grown[m->n].depth = depth_of(grown[m->n].destination);
+        m->n++;
         return 0;
 }
 
 /* ---- the kernel's ---- */
 static int want_defaults(struct mounts *m, bool privileged)
 {
-        const struct wanted defaults[] = {
-                { (char *)"/proc", "proc", "proc", "nosuid,noexec,nodev", false, 0 },
-                { (char *)"/dev", "tmpfs", "tmpfs",
-                  "nosuid,noexec,strictatime,mode=755,size=65536k", false, 0 },
-                { (char *)"/dev/pts", "devpts", "devpts",
-                  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5", false, 0 },
-                { (char *)"/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev", false, 0 },
-                { (char *)"/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev", false, 0 },
-                { (char *)"/sys", "sysfs", "sysfs",
-                  privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro", false, 0 },
-                { (char *)"/sys/fs/cgroup", "cgroup", "cgroup",
-                  privileged ? "nosuid,noexec,nodev,relatime" : "nosuid,noexec,nodev,relatime,ro",
-                  false, 0 },
+        const struct {
+                const char *destination, *type, *source, *options;
+        } defaults[] = {
+                { "/proc", "proc", "proc", "nosuid,noexec,nodev" },
+                { "/dev", "tmpfs", "tmpfs", "nosuid,noexec,strictatime,mode=755,size=65536k" },
+                { "/dev/pts", "devpts", "devpts",
+                  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
+                { "/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev" },
+                { "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
+                { "/sys", "sysfs", "sysfs",
+                  privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro" },
+                {
+                        "/sys/fs/cgroup",
+                        "cgroup",
+                        "cgroup",
+                        privileged ? "nosuid,noexec,nodev,relatime"
+                                   : "nosuid,noexec,nodev,relatime,ro",
+                },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(defaults); i++) {
-                const struct wanted *d = &defaults[i];
-
-                if (want(m, d->destination, d->type, d->source, d->options, false) < 0)
+                if (want(m, defaults[i].destination, defaults[i].type, defaults[i].source,
+                         defaults[i].options, false) < 0)
                         return -ENOMEM;
         }
         return 0;
@@ -149,32 +156,33 @@ static int check_recursive(const struct pod_mount *m, struct err *err)
         return 0;
 }
 
-static const char *options_of(const struct container_mount_input *v)
+/* Owned. */
+static char *options_of(const struct container_mount_input *v)
 {
-        static const char *const options[3][3][2] = {
-                /* [propagation][rw, ro, rro][create a missing source] */
-                { { "rbind,rprivate,rw", "rbind,rprivate,rw,x-skiff.create-source" },
-                  { "rbind,rprivate,ro", "rbind,rprivate,ro,x-skiff.create-source" },
-                  { "rbind,rprivate,rro", "rbind,rprivate,rro,x-skiff.create-source" } },
-                { { "rbind,rslave,rw", "rbind,rslave,rw,x-skiff.create-source" },
-                  { "rbind,rslave,ro", "rbind,rslave,ro,x-skiff.create-source" },
-                  { "rbind,rslave,ro", "rbind,rslave,ro,x-skiff.create-source" } },
-                { { "rbind,rshared,rw", "rbind,rshared,rw,x-skiff.create-source" },
-                  { "rbind,rshared,ro", "rbind,rshared,ro,x-skiff.create-source" },
-                  { "rbind,rshared,ro", "rbind,rshared,ro,x-skiff.create-source" } },
+        static const char *const options[3][3] = {
+                /* [propagation][rw, ro, rro] */
+                { "rbind,rprivate,rw", "rbind,rprivate,ro", "rbind,rprivate,rro" },
+                { "rbind,rslave,rw", "rbind,rslave,ro", "rbind,rslave,ro" },
+                { "rbind,rshared,rw", "rbind,rshared,ro", "rbind,rshared,ro" },
         };
         const struct pod_mount *m = v->mount;
+        const char *type = v->source_type ? v->source_type : "";
         int mode = m->recursive_read_only != POD_RRO_DISABLED ? 2
                    : m->read_only || v->read_only             ? 1
                                                               : 0;
 
-        return options[m->propagation][mode][v->create_missing];
+        /* "DirectoryOrCreate" was made when it was looked at: now it is a directory or it is not */
+        return text_printf(
+                "%s%s%s%.*s", options[m->propagation][mode],
+                v->create_missing ? ",x-skiff.create-source" : "", *type ? ",x-skiff.source=" : "",
+                (int)(strlen(type) - (endswith(type, "OrCreate") ? strlen("OrCreate") : 0)), type);
 }
 
 static int want_volumes(struct mounts *m, const struct container_input *in, struct err *err)
 {
         for (size_t i = 0; i < in->n_mounts; i++) {
                 const struct container_mount_input *v = &in->mounts[i];
+                _cleanup_free_ char *options = NULL;
                 int r = check_recursive(v->mount, err);
 
                 if (r < 0)
@@ -184,7 +192,8 @@ static int want_volumes(struct mounts *m, const struct container_input *in, stru
                                             "cannot find volume \"%s\" to mount into container "
                                             "\"%s\"",
                                             v->mount->name, in->container->name);
-                if (want(m, v->mount->path, "bind", v->host_path, options_of(v), true) < 0)
+                options = options_of(v);
+                if (!options || want(m, v->mount->path, "bind", v->host_path, options, true) < 0)
                         return err_sys(err, -ENOMEM, "prepare mounts");
         }
         return 0;

@@ -235,6 +235,7 @@ static int collect_mounts(struct container_start *s, struct container_input *in,
                         .read_only = is_read_only_kind(v->source.kind),
                         .create_missing = v->source.kind == POD_VOLUME_HOST_PATH &&
                                           !*v->host_path_type && !place,
+                        .source_type = place ? NULL : v->host_path_type,
                 };
         }
         in->mounts = mounts;

@@ -84,15 +84,42 @@ static int clone_source(const char *path, bool recursive)
                              OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
 }
 
+/* Of what is mounted, and not of what had that name a moment before (VO-06). */
+static int check_source(int fd, uint32_t type)
+{
+        static const mode_t formats[] = {
+                [PLAN_MOUNT_SOURCE_DIRECTORY >> 4] = S_IFDIR,
+                [PLAN_MOUNT_SOURCE_FILE >> 4] = S_IFREG,
+                [PLAN_MOUNT_SOURCE_SOCKET >> 4] = S_IFSOCK,
+                [PLAN_MOUNT_SOURCE_CHAR_DEVICE >> 4] = S_IFCHR,
+                [PLAN_MOUNT_SOURCE_BLOCK_DEVICE >> 4] = S_IFBLK,
+        };
+        struct stat st;
+
+        if (type == 0)
+                return 0;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (type >> 4 < ARRAY_SIZE(formats) && (st.st_mode & S_IFMT) == formats[type >> 4])
+                return 0;
+        return type == PLAN_MOUNT_SOURCE_DIRECTORY ? -ENOTDIR : -EINVAL;
+}
+
 static int open_bind(const struct plan_mount_view *m)
 {
         bool recursive = m->mount->flags & PLAN_MOUNT_RECURSIVE;
         int fd = clone_source(m->source, recursive), r;
 
-        if (fd != -ENOENT || !(m->mount->flags & PLAN_MOUNT_CREATE_SOURCE))
+        if (fd == -ENOENT && m->mount->flags & PLAN_MOUNT_CREATE_SOURCE) {
+                r = make_source(m->source);
+                fd = r < 0 ? r : clone_source(m->source, recursive);
+        }
+        if (fd < 0)
                 return fd;
-        r = make_source(m->source);
-        return r < 0 ? r : clone_source(m->source, recursive);
+        r = check_source(fd, m->mount->flags & PLAN_MOUNT_SOURCE_TYPE);
+        if (r < 0)
+                close(fd);
+        return r < 0 ? r : fd;
 }
 
 /*

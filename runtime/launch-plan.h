@@ -116,7 +116,15 @@ enum {
         PLAN_MOUNT_RECURSIVE = 1,
         PLAN_MOUNT_RECURSIVE_READONLY = 2,
         PLAN_MOUNT_COPY_UP = 4,
-        PLAN_MOUNT_CREATE_SOURCE = 8 /* hostPath without type: make a missing directory */
+        PLAN_MOUNT_CREATE_SOURCE = 8, /* hostPath without type: make a missing directory */
+        /* what the source of a bind must be; 0: anything */
+        PLAN_MOUNT_SOURCE_DIRECTORY = 0x10,
+        PLAN_MOUNT_SOURCE_FILE = 0x20,
+        PLAN_MOUNT_SOURCE_SOCKET = 0x30,
+        PLAN_MOUNT_SOURCE_CHAR_DEVICE = 0x40,
+        PLAN_MOUNT_SOURCE_BLOCK_DEVICE = 0x50,
+        PLAN_MOUNT_SOURCE_TYPE = 0x70, /* their mask */
+        PLAN_MOUNT_FLAGS = 0x7f
 };
 struct plan_mount {
         uint32_t kind, flags;

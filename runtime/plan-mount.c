@@ -43,6 +43,11 @@ static const struct option options[] = {
         { "tmpcopyup",     .flags = PLAN_MOUNT_COPY_UP },
         { "defaults" },
         { "x-skiff.create-source", .flags = PLAN_MOUNT_CREATE_SOURCE },
+        { "x-skiff.source=Directory",   .flags = PLAN_MOUNT_SOURCE_DIRECTORY },
+        { "x-skiff.source=File",        .flags = PLAN_MOUNT_SOURCE_FILE },
+        { "x-skiff.source=Socket",      .flags = PLAN_MOUNT_SOURCE_SOCKET },
+        { "x-skiff.source=CharDevice",  .flags = PLAN_MOUNT_SOURCE_CHAR_DEVICE },
+        { "x-skiff.source=BlockDevice", .flags = PLAN_MOUNT_SOURCE_BLOCK_DEVICE },
 }; /* clang-format on */
 
 static const struct {
@@ -66,6 +71,8 @@ static void apply_option(struct plan_mount *m, bool *bind, const struct option *
 {
         m->attr_set = (m->attr_set & ~o->clear) | o->set;
         m->attr_clear = (m->attr_clear & ~o->set) | o->clear;
+        if (o->flags & PLAN_MOUNT_SOURCE_TYPE)
+                m->flags &= ~(uint32_t)PLAN_MOUNT_SOURCE_TYPE;
         m->flags |= o->flags;
         if (o->propagation)
                 m->propagation = o->propagation & ~(uint64_t)MS_REC;
@@ -123,10 +130,10 @@ static int check(const struct oci_mount *m, const struct plan_mount *p, const ch
                 return refuse(err, data, "an option of bind mounts that Skiff knows");
         if (p->kind != PLAN_MOUNT_BIND &&
             p->flags & (PLAN_MOUNT_RECURSIVE | PLAN_MOUNT_RECURSIVE_READONLY |
-                        PLAN_MOUNT_CREATE_SOURCE))
+                        PLAN_MOUNT_CREATE_SOURCE | PLAN_MOUNT_SOURCE_TYPE))
                 return refuse(err, m->type,
-                              "a bind mount with 'rbind', 'rro' or "
-                              "'x-skiff.create-source'");
+                              "a bind mount with 'rbind', 'rro', 'x-skiff.create-source' or "
+                              "'x-skiff.source'");
         if (p->flags & PLAN_MOUNT_COPY_UP && p->kind != PLAN_MOUNT_TMPFS)
                 return refuse(err, m->type, "a tmpfs with 'tmpcopyup'");
         /* a mount propagated in later would be writable */

@@ -7,8 +7,10 @@
  * the sandbox must have been given too.
  *
  * Options of a mount, beyond the runtime-spec's: "x-skiff.create-source" makes a missing directory
- * at the source of a bind mount, as a hostPath volume without a type asks for. A tmpfs with source
- * "shm" at /dev/shm is the sandbox's.
+ * at the source of a bind mount, as a hostPath volume without a type asks for;
+ * "x-skiff.source=TYPE" insists on the type of the source (Directory, File, Socket, CharDevice,
+ * BlockDevice), which is looked at in what is mounted. A tmpfs with source "shm" at /dev/shm is the
+ * sandbox's.
  */
 #pragma once
 #include "runtime/launch-plan.h"

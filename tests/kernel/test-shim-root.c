@@ -169,6 +169,43 @@ TEST(a_recursive_bind_brings_submounts_and_rro_makes_them_read_only)
         rig_down();
 }
 
+static uint32_t source_type;
+static const char *source;
+static void add_typed(struct plan_writer *w)
+{
+        rig_mount(w, PLAN_MOUNT_BIND, source_type, 0, source, "/typed", "");
+}
+
+/* The volume's type was looked at some time ago; what counts is what gets mounted (VO-06). */
+TEST(a_source_that_is_not_of_its_type_is_not_mounted)
+{
+        static const uint32_t types[] = { PLAN_MOUNT_SOURCE_DIRECTORY, PLAN_MOUNT_SOURCE_FILE,
+                                          PLAN_MOUNT_SOURCE_SOCKET, PLAN_MOUNT_SOURCE_CHAR_DEVICE,
+                                          PLAN_MOUNT_SOURCE_BLOCK_DEVICE };
+        static const char *const names[] = { "typed-dir", "typed-file", "typed-socket",
+                                             "typed-char", "typed-fifo" };
+
+        rig_up(&plain);
+        CHECK_INT(mkdir(rig_path("typed-dir"), 0755), 0);
+        CHECK_INT(mknod(rig_path("typed-file"), S_IFREG | 0644, 0), 0);
+        CHECK_INT(mknod(rig_path("typed-socket"), S_IFSOCK | 0644, 0), 0);
+        CHECK_INT(mknod(rig_path("typed-char"), S_IFCHR | 0644, makedev(1, 3)), 0);
+        CHECK_INT(mknod(rig_path("typed-fifo"), S_IFIFO | 0644, 0), 0);
+        for (size_t t = 0; t < 5; t++) {
+                for (size_t n = 0; n < 5; n++) {
+                        struct rig_container c = { .argv = rig_sh("true"), .extra = add_typed };
+
+                        source_type = types[t];
+                        source = rig_path("%s", names[n]);
+                        rig_run(&c, &o);
+                        CHECK_INT(o.r, t == n && n != 4 ? 0 : t == 0 ? -ENOTDIR : -EINVAL);
+                        if (o.r < 0)
+                                CHECK_CONTAINS(o.text, "open the source of mount");
+                }
+        }
+        rig_down();
+}
+
 static uint64_t propagation;
 static void add_propagation(struct plan_writer *w)
 {

@@ -612,7 +612,9 @@ TEST(volumes_lie_over_what_we_would_mount_and_parents_come_first)
                 NULL);
         for (size_t i = 0; i < 5; i++)
                 mounts[i] = (struct container_mount_input){ &f.in.container->mounts[i], paths[i],
-                                                            i == 2, i == 4 };
+                                                            i == 2, i == 4, NULL };
+        mounts[0].source_type = "DirectoryOrCreate";
+        mounts[3].source_type = "File";
         f.in.mounts = mounts;
         f.in.n_mounts = 5;
         f.in.hosts_file = "/pods/hosts";
@@ -626,8 +628,8 @@ TEST(volumes_lie_over_what_we_would_mount_and_parents_come_first)
                 "/p=/h/e(rbind,rslave,rw,x-skiff.create-source) "
                 "/dev/pts=devpts /dev/mqueue=mqueue /etc/resolv.conf=/pods/resolv(rbind,rprivate,rw) "
                 "/dev/termination-log=/pods/term(rbind,rprivate,rw) "
-                "/data/deep=/h/a(rbind,rprivate,rw) /dev/shm=/h/c(rbind,rprivate,ro) "
-                "/etc/hosts=/h/d(rbind,rprivate,ro) /sys/fs/cgroup=cgroup");
+                "/data/deep=/h/a(rbind,rprivate,rw,x-skiff.source=Directory) /dev/shm=/h/c(rbind,rprivate,ro) "
+                "/etc/hosts=/h/d(rbind,rprivate,ro,x-skiff.source=File) /sys/fs/cgroup=cgroup");
 }
 
 TEST(a_volume_on_dev_takes_all_of_it)

@@ -179,6 +179,10 @@ TEST(mount_options_are_sorted_by_what_they_mean)
                                          .attr_set = MOUNT_ATTR_RDONLY,
                                          .propagation = MS_SLAVE },
                     "");
+        check_mount("bind", "/data", "/host", "rbind,x-skiff.source=Socket",
+                    (struct plan_mount){ .kind = PLAN_MOUNT_BIND,
+                                         .flags = PLAN_MOUNT_RECURSIVE | PLAN_MOUNT_SOURCE_SOCKET },
+                    "");
         check_mount("bind", "/data", "/host", "ro,rbind,rprivate,rro,x-skiff.create-source",
                     (struct plan_mount){ .kind = PLAN_MOUNT_BIND,
                                          .flags = PLAN_MOUNT_RECURSIVE |
@@ -208,6 +212,8 @@ TEST(a_mount_that_cannot_be_is_refused_by_destination)
                 { NULL, "/a", "/b", "", "mount '/a': type ''" },
                 { "tmpfs", "/a", "tmpfs", "rro", "mount '/a': 'tmpfs': expected a bind mount" },
                 { "bind", "/a", "/b", "rbind,rslave,rro", "mount '/a': 'rro': expected private" },
+                { "tmpfs", "/a", "tmpfs", "x-skiff.source=File", "expected a bind mount" },
+                { "bind", "/a", "/b", "x-skiff.source=Pipe,bind", "expected an option" },
                 { "proc", "/proc", "proc", "tmpcopyup", "expected a tmpfs" },
         };
 
