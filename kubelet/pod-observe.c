@@ -43,7 +43,10 @@ void observation_done(struct observation *o)
         *o = (struct observation){ 0 };
 }
 
-/* The last @max bytes of a regular file that a container may have written. */
+/*
+ * The last @max bytes of a regular file that a container may have written; of one with a second
+ * name, which may be somebody else's that was linked here, nothing.
+ */
 static char *read_tail(const char *path, size_t max)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -51,7 +54,7 @@ static char *read_tail(const char *path, size_t max)
         struct stat st;
         ssize_t n;
 
-        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1)
                 return NULL;
         text = malloc(max + 1);
         if (!text)

@@ -132,6 +132,7 @@ int host_path_check_new(sd_event *event, const char *path, const char *type, hos
         if (pid == 0) {
                 /* it may hang for long, and keeps nothing of ours open meanwhile */
                 close_range(3, ~0U, 0);
+                umask(022); /* as the kubelet makes them; our own files are private */
                 _exit(look(path, kind));
         }
         if (pid < 0) {

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
@@ -20,6 +21,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kubelet/atomic-writer.h"
+#include "kubelet/pod-observe.h"
+#include "kubelet/volume-host-path.h"
 #include "kubelet/volume-sub-path.h"
 #include "tests/check.h"
 #include "tests/unit/pod-fixture.h"
@@ -96,7 +99,7 @@ static int volume_and_root(void)
         return root;
 }
 
-static int bind(const char *sub_path, int root, const char *place)
+static int bind_sub_path(const char *sub_path, int root, const char *place)
 {
         _cleanup_err_ struct err err = { 0 };
         int r = sub_path_bind(path_of("volume"), sub_path, root, place, "v", "c", &err);
@@ -133,7 +136,7 @@ static void race(const char *target, const char *sub_path, bool make)
         pid_t racer = start_racer(target);
 
         for (; n < ATTEMPTS || (inside == 0 && n < 50 * ATTEMPTS); n++) {
-                if (bind(sub_path, root, "place/0") < 0)
+                if (bind_sub_path(sub_path, root, "place/0") < 0)
                         continue;
                 inside++;
                 CHECK(!is_there("root/place/0/canary"));
@@ -174,16 +177,16 @@ TEST(a_link_in_a_volume_is_followed_within_it_and_not_out)
         CHECK_INT(symlink("/proc/self/root", path_of("volume/magic")), 0);
         CHECK_INT(symlink("nowhere", path_of("volume/dangling")), 0);
 
-        CHECK_INT(bind("within", root, "place/0"), 0);
+        CHECK_INT(bind_sub_path("within", root, "place/0"), 0);
         CHECK(is_there("root/place/0/mine"));
-        CHECK(bind("absolute", root, "place/1") < 0);
-        CHECK(bind("absolute/t", root, "place/1") < 0);
-        CHECK(bind("up", root, "place/1") < 0);
-        CHECK(bind("magic", root, "place/1") < 0);
-        CHECK(bind("magic/etc", root, "place/1") < 0);
-        CHECK(bind("dangling/x", root, "place/1") < 0);
-        CHECK(bind("../outside", root, "place/1") < 0);
-        CHECK(bind("/etc", root, "place/1") < 0);
+        CHECK(bind_sub_path("absolute", root, "place/1") < 0);
+        CHECK(bind_sub_path("absolute/t", root, "place/1") < 0);
+        CHECK(bind_sub_path("up", root, "place/1") < 0);
+        CHECK(bind_sub_path("magic", root, "place/1") < 0);
+        CHECK(bind_sub_path("magic/etc", root, "place/1") < 0);
+        CHECK(bind_sub_path("dangling/x", root, "place/1") < 0);
+        CHECK(bind_sub_path("../outside", root, "place/1") < 0);
+        CHECK(bind_sub_path("/etc", root, "place/1") < 0);
         CHECK(!is_there("root/place/1/canary"));
 }
 
@@ -193,12 +196,91 @@ TEST(a_sub_path_may_be_a_file_and_one_that_is_made_is_like_its_volume)
         struct stat st;
 
         CHECK_INT(mknod(path_of("volume/file"), S_IFREG | 0640, 0), 0);
-        CHECK_INT(bind("file", root, "place/0"), 0);
+        CHECK_INT(bind_sub_path("file", root, "place/0"), 0);
         CHECK_INT(stat(path_of("root/place/0"), &st), 0);
         CHECK(S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0640);
-        CHECK_INT(bind("new/er", root, "place/1"), 0);
+        CHECK_INT(bind_sub_path("new/er", root, "place/1"), 0);
         CHECK_INT(mode_of("volume/new/er"), 0777);
         CHECK_INT(mode_of("root/place"), 0750);
+}
+
+/* ---- hostPath ---- */
+
+static void on_host_path_checked(const char *problem, void *userdata)
+{
+        snprintf(userdata, 512, "%s", problem ? problem : "");
+}
+
+static const char *check_host_path(const char *path, const char *type)
+{
+        _cleanup_(sd_event_unrefp)
+        sd_event *event = NULL;
+        _cleanup_err_ struct err err = { 0 };
+        struct host_path_check *check;
+        static char answer[512];
+
+        snprintf(answer, sizeof answer, "?");
+        CHECK(sd_event_new(&event) >= 0);
+        CHECK_INT(host_path_check_new(event, path_of(path), type, on_host_path_checked, answer,
+                                      &check, &err),
+                  0);
+        while (answer[0] == '?')
+                CHECK(sd_event_run(event, USEC_PER_SEC) >= 0);
+        host_path_check_free(check);
+        return answer;
+}
+
+/* What is there is told apart without being opened: a FIFO holds nobody up (VO-06). */
+TEST(a_host_path_is_of_its_type_or_made)
+{
+        enter();
+        umask(077);
+        CHECK_INT(mknod(path_of("fifo"), S_IFIFO | 0600, 0), 0);
+        CHECK_INT(symlink("outside", path_of("link")), 0);
+        CHECK_STR(check_host_path("outside", "Directory"), "");
+        CHECK_STR(check_host_path("link", "Directory"), "");
+        CHECK_STR(check_host_path("outside/t/canary", "File"), "");
+        CHECK_CONTAINS(check_host_path("outside", "File"), "is not a file");
+        CHECK_CONTAINS(check_host_path("fifo", "File"), "is not a file");
+        CHECK_CONTAINS(check_host_path("fifo", "FileOrCreate"), "is not a file");
+        CHECK_CONTAINS(check_host_path("nowhere", "Directory"), "is not a directory");
+        CHECK_STR(check_host_path("made/deep", "DirectoryOrCreate"), "");
+        CHECK_INT(mode_of("made/deep"), 0755);
+        CHECK_STR(check_host_path("made/file", "FileOrCreate"), "");
+        CHECK_INT(mode_of("made/file"), 0644);
+}
+
+/* ---- the termination message ---- */
+
+static char *message(const char *name)
+{
+        return termination_message_read(path_of(name), false, NULL, 1);
+}
+
+TEST(a_termination_message_is_read_from_a_file_of_its_own_and_bounded)
+{
+        _cleanup_free_ char *plain = NULL, *sparse = NULL, *log = NULL;
+
+        enter();
+        CHECK_INT(fs_replace_at(AT_FDCWD, path_of("plain"), "why", 3, 0666, false), 0);
+        plain = message("plain");
+        CHECK_STR(plain, "why");
+        CHECK_INT(mknod(path_of("fifo"), S_IFIFO | 0600, 0), 0);
+        CHECK_INT(symlink("plain", path_of("link")), 0);
+        CHECK(!message("fifo"));
+        CHECK(!message("link"));
+        CHECK(!message("outside"));
+        CHECK(!message("nowhere"));
+        CHECK_INT(mknod(path_of("zero"), S_IFCHR | 0666, makedev(1, 5)), 0);
+        CHECK(!message("zero"));
+        CHECK_INT(link(path_of("plain"), path_of("second")), 0);
+        CHECK(!message("second"));
+        CHECK_INT(fs_replace_at(AT_FDCWD, path_of("sparse"), "x", 1, 0666, false), 0);
+        CHECK_INT(truncate(path_of("sparse"), 1L << 40), 0);
+        sparse = message("sparse"); /* 4 KiB of NULs: no text */
+        CHECK(!sparse);
+        log = termination_message_read(NULL, true, path_of("second"), 1);
+        CHECK(!log);
 }
 
 /* ---- a pod's folder ---- */
