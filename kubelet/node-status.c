@@ -25,6 +25,7 @@ struct node_status {
         bool dirty;         /* compute again when the call under way is done */
         json_t *node;       /* owned; last seen */
         json_t *sent;       /* owned; status that the server has from us; NULL: none yet */
+        uint64_t version;   /* resourceVersion of the answer to it; 0: unknown */
         json_t *sending;    /* owned; status in the call under way */
         usec_t sent_at;     /* CLOCK_MONOTONIC */
         usec_t report_usec; /* period, shifted once by up to half, so that nodes do not report in
@@ -116,12 +117,51 @@ static int start(struct node_status *n, const char *method, const char *path, co
         return r;
 }
 
-static void take_sent(struct node_status *n)
+static uint64_t version_of(const json_t *node)
+{
+        const char *text = json_text_at(json_object_get(node, "metadata"), "resourceVersion");
+        uint64_t v = 0;
+
+        return text && text_to_u64(text, &v) == 0 ? v : 0;
+}
+
+static void take_sent(struct node_status *n, const json_t *answer)
 {
         tell_conditions(n, n->sent, n->sending);
         json_decref(n->sent);
         n->sent = TAKE_PTR(n->sending);
         n->sent_at = now_monotonic();
+        n->version = version_of(answer);
+}
+
+static bool has_condition_of_others(const json_t *ours, const json_t *theirs)
+{
+        const json_t *c;
+        size_t i;
+
+        json_array_foreach (json_object_get(ours, "conditions"), i, c) {
+                const json_t *now = condition_of(theirs, json_text_at(c, "type"));
+
+                if (!now || !streq_null(json_text_at(now, "status"), json_text_at(c, "status")))
+                        return true;
+        }
+        return false;
+}
+
+/*
+ * The controller manager makes the conditions Unknown when nothing was heard of the node for a
+ * while: they are ours to put right, now and not at the next report.
+ */
+static void repair(struct node_status *n)
+{
+        json_t *status = json_object_get(n->node, "status");
+
+        if (n->call || !n->sent || version_of(n->node) <= n->version ||
+            !has_condition_of_others(n->sent, status))
+                return;
+        json_decref(n->sent);
+        n->sent = json_incref(status);
+        node_status_changed(n);
 }
 
 static void after_write(struct node_status *n)
@@ -129,16 +169,17 @@ static void after_write(struct node_status *n)
         backoff_reset(&n->backoff);
         schedule(n, n->dirty ? COALESCE_USEC
                              : usec_jitter(n->options.update_period_usec, 4, random_u32()));
+        repair(n); /* what the watch showed meanwhile */
 }
 
-static void on_patched(_unused_ struct kube_call *call, int status, _unused_ json_t *object,
+static void on_patched(_unused_ struct kube_call *call, int status, json_t *object,
                        const struct err *err, void *userdata)
 {
         struct node_status *n = userdata;
 
         n->call = NULL;
         if (status == 200) {
-                take_sent(n);
+                take_sent(n, object);
                 after_write(n);
                 return;
         }
@@ -197,7 +238,7 @@ static void on_registered(_unused_ struct kube_call *call, int status, json_t *o
         if (status == 201 && object) {
                 log_info("Registered node '%s'", n->name);
                 set_registered(n);
-                take_sent(n);
+                take_sent(n, object);
                 after_write(n);
         } else if (status == 409) {
                 /* it is there already: labels and status follow by patches of the status
@@ -256,6 +297,7 @@ static int on_watch_event(enum kube_event event, _unused_ const char *key, const
         json_decref(n->node);
         n->node = json_incref((json_t *)object);
         adopt(n);
+        repair(n);
         n->options.on_node(object, n->options.userdata);
         return 0;
 }
