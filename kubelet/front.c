@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/fs.h"
@@ -115,6 +116,17 @@ static gid_t socket_group(void)
         return 0;
 }
 
+/* The run directory is ours: what lies in the socket's place is damage, and nobody's data. */
+static void clear_place(const char *path)
+{
+        struct stat st;
+
+        if (lstat(path, &st) < 0 || S_ISSOCK(st.st_mode))
+                return;
+        log_warn(0, "'%s' is no socket, removing it", path);
+        fs_remove_tree_at(AT_FDCWD, path);
+}
+
 static int start_local(struct front *f, int stored, struct err *err)
 {
         struct server_ops ops;
@@ -136,6 +148,8 @@ static int start_local(struct front *f, int stored, struct err *err)
         r = http_server_new(f->ctx->event, &server, &f->local_server, err);
         if (r < 0)
                 return r;
+        if (fd < 0)
+                clear_place(f->socket_path);
         if (fd < 0)
                 fd = http_listen_unix(f->socket_path, SOCKET_MODE, socket_group(), err);
         if (fd < 0)

@@ -17,6 +17,7 @@
 #include "runtime/host-port.h"
 #include "runtime/plan.h"
 #include "runtime/record.h"
+#include "runtime/shim-stray.h"
 
 #define SHM_SIZE_DEFAULT (UINT64_C(64) << 20)
 #define STOP_TIMEOUT_USEC                                                       \
@@ -522,10 +523,13 @@ static void find_shim(struct runtime *rt, const char *id)
         r = s ? shim_connect(rt->launcher, id, &handler, s, &shim, &err)
               : err_sys(&err, -ENOMEM, "adopt sandbox '%s'", id);
         if (r < 0) {
-                if (r != -ECONNREFUSED && r != -ENOENT)
+                if (r != -ECONNREFUSED && r != -ENOENT) {
                         log_warn(0, "%s", err_text(&err));
-                else if (s)
+                        if (s)
+                                s->may_have_shim = true;
+                } else if (s) {
                         shim_launcher_forget(rt->launcher, id);
+                }
                 if (s && s->status.created_at == 0)
                         forget(s); /* a socket without record or shim was all there was */
                 return;
@@ -534,6 +538,13 @@ static void find_shim(struct runtime *rt, const char *id)
         s->is_awaited = true;
         s->stopped = false;
         set_state(s, SANDBOX_READY);
+}
+
+static bool is_stray(const char *id, void *userdata)
+{
+        const struct sandbox *s = sandbox_get(userdata, id);
+
+        return s && !s->shim && !s->may_have_shim;
 }
 
 int sandbox_load_all(struct runtime *rt, struct err *err)
@@ -549,6 +560,9 @@ int sandbox_load_all(struct runtime *rt, struct err *err)
                 load(rt, *name);
         STRV_FOREACH (id, ids)
                 find_shim(rt, *id);
+        r = shim_strays_end(cgroup_tree_shims_fd(rt->cgroups), is_stray, rt);
+        if (r < 0)
+                log_warn(r, "Failed to look for shims without a socket, going on");
         return 0;
 }
 

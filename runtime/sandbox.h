@@ -22,6 +22,7 @@ struct sandbox {
 
         struct shim *shim;      /* owned; NULL: dead, or not started yet */
         bool stopped;           /* nothing runs, addresses are given back */
+        bool may_have_shim;     /* whether there is one could not be found out */
         bool is_awaited;        /* found after a restart, and has not told its inventory yet */
         struct list containers; /* struct container, by .in_sandbox */
         struct sandbox_op *run; /* whoever waits for its start, or NULL */

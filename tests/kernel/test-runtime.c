@@ -481,6 +481,28 @@ TEST(a_shim_killed_while_nobody_looked_is_noticed_at_the_start)
         rig_down();
 }
 
+TEST(a_shim_whose_socket_was_removed_is_ended_at_the_start)
+{
+        char path[sizeof rig_dir + RUNTIME_ID_SIZE + 16];
+        int status = 0;
+        const char *lost;
+        pid_t shim;
+
+        rig_up();
+        run_sandbox();
+        lost = rig_begin_shell(sandbox, "exec sleep 100");
+        shim = sandbox_find(rig, sandbox)->shim_pid;
+        rig_let_go();
+        snprintf(path, sizeof path, "%s/run/shims/%s", rig_dir, sandbox);
+        CHECK(unlink(path) == 0);
+        rig_take_up();
+        CHECK_INT(waitpid(shim, &status, 0), shim);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        CHECK(sandbox_find(rig, sandbox)->state == SANDBOX_NOT_READY);
+        CHECK(container_find(rig, lost)->lost);
+        rig_down();
+}
+
 /* Rewrites the boot id of a record, as a reboot would make it look. */
 static void age_record(const char *path)
 {
