@@ -328,10 +328,33 @@ static void pull_image(struct local_api *a, struct http_exchange *x, const json_
                                     &err);
 }
 
+/* By its first bytes; NULL: not by what we know. */
+static const char *compression_of(int fd)
+{
+        static const struct {
+                const char *bytes, *name;
+        } known[] = { { "\x1f\x8b", "gzip" },
+                      { "\x28\xb5\x2f\xfd", "zstd" },
+                      { "\xfd"
+                        "7zXZ",
+                        "xz" },
+                      { "BZh", "bzip2" },
+                      { "PK\x03\x04", "zip" } };
+        char start[8] = "";
+
+        if (pread(fd, start, sizeof start, 0) < 0)
+                return NULL;
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+                if (memcmp(start, known[i].bytes, strlen(known[i].bytes)) == 0)
+                        return known[i].name;
+        return NULL;
+}
+
 /* An archive that we may read to its end: no directory, no device. */
 static int open_archive(const char *path, struct err *err)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        const char *compression;
         struct stat st;
 
         if (fd < 0 || fstat(fd, &st) < 0)
@@ -340,6 +363,12 @@ static int open_archive(const char *path, struct err *err)
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
                                     "path: '%s': expected a tar archive, and no %s", path,
                                     S_ISDIR(st.st_mode) ? "directory" : "special file");
+        compression = compression_of(fd);
+        if (compression)
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
+                                    "path: '%s': expected a plain tar archive, this one is packed "
+                                    "by %s: unpack it first",
+                                    path, compression);
         return TAKE_FD(fd);
 }
 
