@@ -41,6 +41,21 @@ const char *http_exchange_header(const struct http_exchange *x, const char *name
         return http_head_header(&x->head, name);
 }
 
+size_t http_exchange_header_all(const struct http_exchange *x, const char *name, const char **ret,
+                                size_t max)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < x->head.n_headers; i++) {
+                if (strcasecmp(x->head.headers[i].name, name) != 0)
+                        continue;
+                if (n < max)
+                        ret[n] = x->head.headers[i].value;
+                n++;
+        }
+        return n;
+}
+
 const char *http_exchange_body(const struct http_exchange *x, size_t *ret_len)
 {
         if (ret_len)

@@ -102,7 +102,10 @@ const char *http_exchange_query(const struct http_exchange *x,
                                 const char *key); /* decoded; NULL: absent; "" for "?follow" */
 size_t http_exchange_query_all(const struct http_exchange *x, const char *key, const char **ret,
                                size_t max);
-const char *http_exchange_header(const struct http_exchange *x, const char *name);
+const char *http_exchange_header(const struct http_exchange *x, const char *name); /* the first */
+/* The values of every header of that name: their number, of which @max were stored. */
+size_t http_exchange_header_all(const struct http_exchange *x, const char *name, const char **ret,
+                                size_t max);
 const char *http_exchange_body(const struct http_exchange *x, size_t *ret_len);
 const struct http_peer *http_exchange_peer(const struct http_exchange *x);
 const char *http_exchange_upgrade_protocol(const struct http_exchange *x); /* asked for, or NULL */

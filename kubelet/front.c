@@ -11,6 +11,8 @@
 #include "base/text.h"
 #include "kubelet/config.h"
 #include "kubelet/local-api.h"
+#include "kubelet/local-exec.h"
+#include "kubelet/remote-exec.h"
 #include "kubelet/server.h"
 
 #define SOCKET_MODE  0660
@@ -22,6 +24,7 @@ struct front {
         struct front_options options;
         char *socket_path, *pki_dir; /* owned */
         struct server *server;
+        struct remote_execs *execs;
         struct local_api *local;
         struct http_server *local_server;
 };
@@ -65,11 +68,32 @@ static int on_find_log(const char *container_id, char **ret_path, bool *ret_is_r
         return *ret_path ? 0 : -ENOMEM;
 }
 
+static void on_exec(struct http_exchange *x, const char *namespace, const char *name,
+                    const char *uid, const char *container, void *userdata)
+{
+        const struct front *f = userdata;
+        const struct pod *pod = pod_manager_find(f->options.pods, namespace, name, NULL);
+        const struct container_status *c;
+        _cleanup_err_ struct err err = { 0 };
+
+        if (!pod || (uid && !streq(uid, pod->uid))) {
+                http_answer_text(x, 404, "pod does not exist");
+                return;
+        }
+        c = pod_running_container(f->ctx, pod, container, &err);
+        if (!c) {
+                http_answer_text(x, 500, "%s", err_text(&err));
+                return;
+        }
+        remote_execs_handle(f->execs, x, c->id);
+}
+
 static const struct server_ops *server_ops_of(struct front *f, struct server_ops *ops)
 {
         *ops = (struct server_ops){ .list_pods = on_list_pods,
                                     .pod_status = on_pod_status,
                                     .find_log = on_find_log,
+                                    .exec = on_exec,
                                     .userdata = f };
         return ops;
 }
@@ -172,8 +196,11 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
                 .api_fd = api_fd,
                 .healthz_fd = healthz_fd,
         };
-        int r;
+        int r = remote_execs_new(f->ctx->event, f->ctx->rt, f->ctx->config->streaming_idle_usec,
+                                 &f->execs);
 
+        if (r < 0)
+                return err_sys(err, r, "start the servers");
         server_ops_of(f, &o.ops);
         r = server_new(f->ctx->event, &o, &f->server, err);
         if (r < 0)
@@ -214,6 +241,7 @@ struct front *front_free(struct front *f)
         if (!f)
                 return NULL;
         server_free(f->server);
+        remote_execs_free(f->execs);
         http_server_free(f->local_server);
         local_api_free(f->local);
         free(f->socket_path);

@@ -84,14 +84,29 @@ static size_t split_rest(char *text, const char **parts, size_t max)
         return n;
 }
 
-static enum server_route route_of(const struct server_request *r, const char *first, size_t n)
+/* /exec/{namespace}/{pod}[/{uid}]/{container} */
+static enum server_route route_to_container(struct server_request *r, enum server_route route,
+                                            size_t n)
+{
+        if (n == 4) {
+                const char *container = r->names[3];
+
+                r->names[3] = r->names[2];
+                r->names[2] = container;
+        }
+        return n == 3 || n == 4 ? route : ROUTE_UNKNOWN;
+}
+
+static enum server_route route_of(struct server_request *r, const char *first, size_t n)
 {
         if (streq(first, "/healthz"))
                 return n <= 1 ? ROUTE_HEALTHZ : ROUTE_NONE;
         if (streq(first, "/pods"))
                 return n == 0 ? ROUTE_PODS : ROUTE_UNKNOWN;
         if (streq(first, "/containerLogs"))
-                return n == ARRAY_SIZE(r->names) ? ROUTE_CONTAINER_LOGS : ROUTE_UNKNOWN;
+                return n == 3 ? ROUTE_CONTAINER_LOGS : ROUTE_UNKNOWN;
+        if (streq(first, "/exec"))
+                return route_to_container(r, ROUTE_EXEC, n);
         return ROUTE_NONE;
 }
 
@@ -107,8 +122,9 @@ int server_request_parse(const char *method, const char *path, struct server_req
         n = split_rest(r.text, r.names, ARRAY_SIZE(r.names));
         r.route = route_of(&r, r.text, n);
         /* Go's own mux, which has /healthz, does not look at the method. */
-        r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET");
-        r.is_debug = r.route == ROUTE_CONTAINER_LOGS;
+        r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET") ||
+                         (r.route == ROUTE_EXEC && streq(method, "POST"));
+        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || r.route == ROUTE_EXEC;
         *ret = r;
         return 0;
 }

@@ -132,7 +132,8 @@ static void route(struct server *s, struct http_exchange *x, const struct server
                 return;
         }
         if (r->route != ROUTE_NONE && r->route != ROUTE_UNKNOWN && !r->is_method_ok) {
-                (void)http_exchange_add_header(x, "Allow", "GET");
+                (void)http_exchange_add_header(x, "Allow",
+                                               r->route == ROUTE_EXEC ? "GET, POST" : "GET");
                 http_answer_text(x, 405, "405: Method Not Allowed");
                 return;
         }
@@ -148,6 +149,9 @@ static void route(struct server *s, struct http_exchange *x, const struct server
                 return;
         case ROUTE_CONTAINER_LOGS:
                 server_logs_handle(s->logs, x, r->names[0], r->names[1], r->names[2]);
+                return;
+        case ROUTE_EXEC:
+                s->ops.exec(x, r->names[0], r->names[1], r->names[3], r->names[2], s->ops.userdata);
                 return;
         case ROUTE_UNKNOWN:
                 http_answer_text(x, 404, "404: Page Not Found");

@@ -1,12 +1,13 @@
 /*
  * The kubelet's servers: HTTPS on :10250 for the API server, metrics collectors and
- * administrators (/healthz, /pods, /containerLogs), and /healthz alone on 127.0.0.1:10248.
+ * administrators (/healthz, /pods, /containerLogs, /exec), and /healthz alone on 127.0.0.1:10248.
  *
  * Every request to :10250, also for a path that does not exist, is authenticated and authorized
  * before anything else is said about it (server-auth).
  * Source: pkg/kubelet/server/server.go.
  */
 #pragma once
+#include "base/http-server.h"
 #include "base/kube-client.h"
 
 struct kubelet_config;
@@ -29,6 +30,9 @@ struct server_ops {
          */
         int (*find_log)(const char *container_id, char **ret_path, bool *ret_is_running,
                         void *userdata);
+        /* Answers @x: a command in a container. @uid: of the pod, or NULL. */
+        void (*exec)(struct http_exchange *x, const char *namespace, const char *pod,
+                     const char *uid, const char *container, void *userdata);
         /* False: no sync for too long. NULL: always true. */
         bool (*is_sync_loop_healthy)(void *userdata);
         void *userdata;

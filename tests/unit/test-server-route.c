@@ -78,7 +78,10 @@ TEST(paths_find_their_handlers)
                 { "/containerLogs/a/b/c/d/e/f", ROUTE_UNKNOWN },
                 { "/metrics", ROUTE_NONE },
                 { "/configz", ROUTE_NONE },
-                { "/exec/a/b/c", ROUTE_NONE },
+                { "/exec/a/b", ROUTE_UNKNOWN },
+                { "/exec/a/b/c", ROUTE_EXEC },
+                { "/exec/a/b/u/c", ROUTE_EXEC },
+                { "/exec/a/b/u/c/d", ROUTE_UNKNOWN },
                 { "/debug/pprof/", ROUTE_NONE },
         };
 
@@ -101,5 +104,14 @@ TEST(names_are_taken_from_the_path)
         CHECK_STR(r.names[1], "pod");
         CHECK_STR(r.names[2], "c");
         CHECK(r.is_debug && !r.is_method_ok);
+        server_request_done(&r);
+        CHECK_INT(server_request_parse("POST", "/exec/ns/pod/uid/c", &r), 0);
+        CHECK_STR(r.names[2], "c");
+        CHECK_STR(r.names[3], "uid");
+        CHECK(r.is_debug && r.is_method_ok);
+        server_request_done(&r);
+        CHECK_INT(server_request_parse("DELETE", "/exec/ns/pod/c", &r), 0);
+        CHECK_STR(r.names[2], "c");
+        CHECK(!r.names[3] && !r.is_method_ok);
         server_request_done(&r);
 }

@@ -1,0 +1,19 @@
+/*
+ * Commands in containers for clients far away: /exec of the kubelet's server. Each is a session of
+ * its own between a remote (the client) and an exec of the runtime: who does not read stalls his
+ * own command, and who goes away leaves its output closed behind him.
+ */
+#pragma once
+#include "base/http-server.h"
+#include "base/usec.h"
+#include "runtime/runtime.h"
+
+struct remote_execs; /* opaque: the sessions under way */
+
+int remote_execs_new(sd_event *event, struct runtime *rt, usec_t idle_usec,
+                     struct remote_execs **ret);
+struct remote_execs *remote_execs_free(struct remote_execs *e); /* breaks all of them off */
+DEFINE_CLEANUP(struct remote_execs *, remote_execs_free)
+/* Answers @x, which was authorized: the query says what to run in @container_id and which channels
+ * are wanted. */
+void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const char *container_id);
