@@ -1,7 +1,8 @@
 /*
  * What is left of pods that nobody wants any more: sandboxes, volumes and logs of uids that no
- * source has, and containers whose record was lost. Looked for when every source has delivered, and every two minutes from there. Source:
- * pkg/kubelet/kubelet_pods.go (HandlePodCleanups), kubelet_volumes.go (cleanupOrphanedPodDirs).
+ * source has, and containers whose record was lost. Looked for when every source has delivered, and
+ * every two minutes from there. Source: pkg/kubelet/kubelet_pods.go (HandlePodCleanups),
+ * kubelet_volumes.go (cleanupOrphanedPodDirs).
  */
 #pragma once
 #include "kubelet/context.h"

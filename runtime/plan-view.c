@@ -61,7 +61,8 @@ static const char *check_mount(const struct plan_record *r)
         data = plan_string(r, &at);
         if (!data || at != r->len)
                 return "a mount record lacks one of its three strings";
-        if (m->kind < PLAN_MOUNT_BIND || m->kind > PLAN_MOUNT_SHM || m->flags & ~(uint32_t)PLAN_MOUNT_FLAGS)
+        if (m->kind < PLAN_MOUNT_BIND || m->kind > PLAN_MOUNT_SHM ||
+            m->flags & ~(uint32_t)PLAN_MOUNT_FLAGS)
                 return "a mount is of a kind or has a flag that nobody knows";
         if (!is_absolute(destination) || (m->kind == PLAN_MOUNT_BIND && !is_absolute(source)))
                 return "a mount's source or destination is no absolute path";
