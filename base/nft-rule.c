@@ -197,14 +197,24 @@ void nft_rule_ct(struct nft_rule *r, enum nft_ct_keys key, unsigned reg)
         end(r, e);
 }
 
-void nft_rule_fib_type(struct nft_rule *r, uint32_t flags, unsigned reg)
+static void add_fib(struct nft_rule *r, uint32_t flags, uint32_t result, unsigned reg)
 {
         struct expression e = begin(r, "fib");
 
         put_u32(r, NFTA_FIB_FLAGS, flags);
-        put_u32(r, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+        put_u32(r, NFTA_FIB_RESULT, result);
         put_reg(r, NFTA_FIB_DREG, reg);
         end(r, e);
+}
+
+void nft_rule_fib_type(struct nft_rule *r, uint32_t flags, unsigned reg)
+{
+        add_fib(r, flags, NFT_FIB_RESULT_ADDRTYPE, reg);
+}
+
+void nft_rule_fib_oif(struct nft_rule *r, uint32_t flags, unsigned reg)
+{
+        add_fib(r, flags, NFT_FIB_RESULT_OIF, reg);
 }
 
 void nft_rule_immediate(struct nft_rule *r, unsigned reg, const void *data, size_t n)

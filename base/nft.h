@@ -84,6 +84,9 @@ void nft_rule_meta_set(struct nft_rule *r, enum nft_meta_keys key, unsigned reg)
 void nft_rule_ct(struct nft_rule *r, enum nft_ct_keys key, unsigned reg);
 /* Address type (RTN_LOCAL, …) of source (NFTA_FIB_F_SADDR) or destination (NFTA_FIB_F_DADDR). */
 void nft_rule_fib_type(struct nft_rule *r, uint32_t flags, unsigned reg);
+/* The interface (index; 0: none) of the route to it; with NFTA_FIB_F_IIF: of one by which it came
+ * in. */
+void nft_rule_fib_oif(struct nft_rule *r, uint32_t flags, unsigned reg);
 void nft_rule_immediate(struct nft_rule *r, unsigned reg, const void *data, size_t n);
 /* reg = (reg & mask) ^ xor */
 void nft_rule_bitwise(struct nft_rule *r, unsigned reg, const void *mask, const void * xor,

@@ -28,6 +28,7 @@ struct runtime {
         struct cgroup_tree *cgroups;        /* owned: cgroup.c */
         struct pod_network *network;        /* owned: sandbox-net.c */
         struct host_ports *host_ports;      /* owned: host-port.c */
+        struct source_guard *source_guard;  /* owned: source-guard.c */
         struct shim_launcher *launcher;     /* owned: shim-client.c */
         struct seccomp_store *seccomp;      /* owned: seccomp-store.c */
         struct image_store *images;         /* owned: image-store.h */

@@ -24,6 +24,7 @@
 #include "runtime/image-store.h"
 #include "runtime/runtime-internal.h"
 #include "runtime/seccomp-store.h"
+#include "runtime/source-guard.h"
 
 #define READY_TIMEOUT_USEC (2 * USEC_PER_SEC)
 
@@ -95,6 +96,7 @@ static int on_ready_due(_unused_ sd_event_source *s, _unused_ uint64_t usec, voi
         pod_network_settle(rt->network);
         container_sweep(rt);
         host_ports_restore(rt->host_ports);
+        source_guard_restore(rt->source_guard);
         rt->is_ready = true;
         if (rt->ready)
                 rt->ready(rt->userdata);
@@ -269,6 +271,8 @@ static int open_parts(struct runtime *rt, struct err *err)
         if (r == 0)
                 r = host_ports_new(rt, &rt->host_ports, err);
         if (r == 0)
+                r = source_guard_new(rt, &rt->source_guard, err);
+        if (r == 0)
                 r = image_store_new(rt->event, &rt->options, rt->events.on_image_changed,
                                     rt->userdata, &rt->images, err);
         return r;
@@ -338,6 +342,7 @@ struct runtime *runtime_free(struct runtime *rt)
         map_free_with(sandboxes, free_sandbox);
         image_store_free(rt->images);
         host_ports_free(rt->host_ports);
+        source_guard_free(rt->source_guard);
         pod_network_free(rt->network);
         shim_launcher_free(rt->launcher);
         cgroup_tree_free(rt->cgroups);

@@ -18,6 +18,7 @@
 #include "runtime/plan.h"
 #include "runtime/record.h"
 #include "runtime/shim-stray.h"
+#include "runtime/source-guard.h"
 
 #define SHM_SIZE_DEFAULT (UINT64_C(64) << 20)
 #define STOP_TIMEOUT_USEC                                                       \
@@ -120,6 +121,7 @@ static void forget(struct sandbox *s)
         if (name && unlinkat(s->rt->sandboxes_fd, name, 0) < 0 && errno != ENOENT)
                 log_warn(-errno, "Failed to remove the record of sandbox '%s'", s->id);
         map_remove(s->rt->sandboxes, s->id);
+        source_guard_check(s->rt->source_guard);
         sandbox_free(s);
 }
 
@@ -134,6 +136,7 @@ static void finish_stop(struct sandbox *s)
         host_ports_remove(s->rt->host_ports, s); /* before the address is another's */
         s->stopped = true;
         s->addresses.n = 0;
+        source_guard_check(s->rt->source_guard);
         pod_network_release(s->rt->network, s->id);
         save(s);
         list_init(&waiting);
@@ -209,7 +212,9 @@ static void on_ready(const struct shim_message *m, const char *text, void *userd
                 fail_run(s, shim_failure(m, text, &err), &err);
                 return;
         }
-        r = host_ports_add(s->rt->host_ports, s, &err);
+        r = source_guard_add(s->rt->source_guard, s, &err);
+        if (r >= 0)
+                r = host_ports_add(s->rt->host_ports, s, &err);
         if (r < 0) {
                 fail_run(s, r, &err);
                 return;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <net/if.h>
 
+#include "base/fs.h"
 #include "base/nft.h"
 #include "base/text.h"
 #include "tests/kernel/netns.h"
@@ -103,24 +104,29 @@ static int note_chain(_unused_ const struct nft_found_chain *chain, void *userda
         return 0;
 }
 
-static bool host_has_table(void)
+static bool has_table(int family, const char *name)
 {
         struct nft *n = NULL;
         bool found = false;
 
         CHECK(nft_open(&n, NULL) == 0);
-        CHECK(nft_list_chains(n, NFPROTO_IPV4, "skiff-rig-ports", note_chain, &found, NULL) == 0);
+        CHECK(nft_list_chains(n, family, name, note_chain, &found, NULL) == 0);
         nft_free(n);
         return found;
 }
 
-static void flush_by_others(void)
+static bool host_has_table(void)
+{
+        return has_table(NFPROTO_IPV4, "skiff-rig-ports");
+}
+
+static void flush_by_others(int family, const char *table)
 {
         struct nft_batch *b;
         struct nft *n = NULL;
 
         CHECK(nft_open(&n, NULL) == 0);
-        CHECK(nft_batch_new(NFPROTO_IPV4, "skiff-rig-ports", &b) == 0);
+        CHECK(nft_batch_new(family, table, &b) == 0);
         nft_batch_delete_table(b);
         CHECK(nft_commit(n, b, NULL, NULL) == 0);
         nft_batch_free(b);
@@ -193,11 +199,153 @@ TEST(a_host_port_leads_to_its_pod)
         CHECK_CONTAINS(rig_log_of(id), "hi\n");
         rig_restart();
         CHECK_STR(ask_host_port(8080), "hi\n");
-        flush_by_others();
+        flush_by_others(NFPROTO_IPV4, "skiff-rig-ports");
         for (int i = 0; i < 500 && !host_has_table(); i++)
                 rig_idle(20);
         CHECK_STR(ask_host_port(8080), "hi\n"); /* repaired */
         CHECK_INT(rig_stop(web.id).r, 0);
         CHECK(!host_has_table());
         rig_down();
+}
+
+/* ---- a pod speaks from its own addresses only ---- */
+
+#define GUARD "skiff-rig-sources"
+
+static union {
+        struct sockaddr any;
+        struct sockaddr_in in4;
+        struct sockaddr_in6 in6;
+} here, from;
+
+static socklen_t address_of(const char *text, uint16_t port, void *ret)
+{
+        struct sockaddr_in *in4 = ret;
+        struct sockaddr_in6 *in6 = ret;
+
+        if (strchr(text, ':')) {
+                *in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port) };
+                CHECK_INT(inet_pton(AF_INET6, text, &in6->sin6_addr), 1);
+                return sizeof *in6;
+        }
+        *in4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port) };
+        CHECK_INT(inet_pton(AF_INET, text, &in4->sin_addr), 1);
+        return sizeof *in4;
+}
+
+/* Whether what is sent from @source in the network of @pid arrives at @host. */
+static bool arrives(pid_t pid, const char *source, const char *host)
+{
+        _cleanup_free_ char *path = text_printf("/proc/%d/ns/net", (int)pid);
+        socklen_t n = address_of(host, 4711, &here);
+        int listener = socket(here.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), sender, ns, back;
+        struct timeval soon = { .tv_usec = 200000 };
+        char byte = 0;
+        bool yes;
+
+        CHECK(listener >= 0 && bind(listener, &here.any, n) == 0);
+        CHECK_INT(setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon), 0);
+        ns = open(path, O_RDONLY | O_CLOEXEC);
+        CHECK(ns >= 0);
+        back = netns_enter(ns);
+        sender = socket(here.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        address_of(source, 0, &from);
+        CHECK(sender >= 0 && bind(sender, &from.any, n) == 0);
+        CHECK_INT(sendto(sender, "x", 1, 0, &here.any, n), 1);
+        close(sender);
+        netns_leave(back);
+        yes = recv(listener, &byte, 1, 0) == 1;
+        close(listener);
+        close(ns);
+        return yes;
+}
+
+/* The pod takes another pod's address, as its root may with NET_RAW or NET_ADMIN (NW-02). */
+static void check_spoofing(pid_t pid, const char *own, const char *others, const char *host)
+{
+        _cleanup_free_ char *path = text_printf("/proc/%d/ns/net", (int)pid);
+        _cleanup_free_ char *cidr = text_printf("%s/%d", others, strchr(others, ':') ? 128 : 32);
+        int ns = open(path, O_RDONLY | O_CLOEXEC), back;
+
+        CHECK(ns >= 0);
+        CHECK(arrives(pid, own, host));
+        back = netns_enter(ns);
+        netns_address("lo", cidr);
+        netns_leave(back);
+        close(ns);
+        for (int i = 0; i < 3; i++)
+                CHECK(!arrives(pid, others, host));
+        CHECK(arrives(pid, own, host));
+}
+
+/* The rule is there while a pod needs it, whoever restarts or deletes something. */
+static void check_guard_stays(pid_t pid, const char *others, const char *host)
+{
+        rig_restart();
+        CHECK(!arrives(pid, others, host));
+        flush_by_others(NFPROTO_IPV6, GUARD);
+        for (int i = 0; i < 500 && !has_table(NFPROTO_IPV6, GUARD); i++)
+                rig_idle(20);
+        CHECK(!arrives(pid, others, host));
+}
+
+static void set_rp_filter(const char *value)
+{
+        CHECK_INT(fs_write_kernel_at(AT_FDCWD, "/proc/sys/net/ipv4/conf/all/rp_filter", value), 0);
+}
+
+static void run_two_and_spoof(const char *host)
+{
+        struct rig_answer first, second;
+        const struct sandbox_status *a, *b;
+        char others[INET6_ADDRSTRLEN];
+        const char *id;
+        pid_t pid;
+
+        rig_up();
+        if (strchr(host, ':')) {
+                snprintf(rig_network, sizeof rig_network, "10.99.0.0/24,fd99::/64");
+                rig_restart();
+        }
+        first = run_sandbox();
+        second = run_sandbox();
+        id = rig_begin_shell(first.id, "sleep 1000");
+        wait_for_links(2);
+        pid = container_find(rig, id)->pid;
+        CHECK(pid > 0);
+        a = sandbox_find(rig, first.id);
+        b = sandbox_find(rig, second.id);
+        if (strchr(host, ':'))
+                check_spoofing(pid, a->ipv6, b->ipv6, host);
+        else
+                check_spoofing(pid, a->ipv4, b->ipv4, host);
+        CHECK(has_table(NFPROTO_IPV6, GUARD) == (strchr(host, ':') != NULL));
+        if (strchr(host, ':')) {
+                snprintf(others, sizeof others, "%s", b->ipv6);
+                check_guard_stays(pid, others, host);
+        }
+        rig_down();
+        CHECK(!has_table(NFPROTO_IPV6, GUARD));
+}
+
+TEST(a_pod_cannot_speak_from_another_s_address)
+{
+        rig_up();
+        netns_address("lo", "10.97.0.1/32");
+        run_two_and_spoof("10.97.0.1");
+}
+
+TEST(a_pod_cannot_speak_from_another_s_address_on_a_node_that_is_loose_about_it)
+{
+        rig_up();
+        set_rp_filter("2");
+        run_two_and_spoof("10.97.0.1");
+        set_rp_filter("0");
+}
+
+TEST(a_pod_cannot_speak_from_another_s_ipv6_address)
+{
+        rig_up();
+        netns_address("lo", "fd97::1/128");
+        run_two_and_spoof("fd97::1");
 }
