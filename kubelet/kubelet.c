@@ -238,12 +238,15 @@ static void on_node_synced(void *userdata)
         start_api_pods(k);
 }
 
+static struct event_object node_object(const struct kubelet *k)
+{
+        return (struct event_object){ .kind = "Node", .name = k->node_name, .uid = k->node_name };
+}
+
 static void on_condition(const char *reason, void *userdata)
 {
         struct kubelet *k = userdata;
-        const struct event_object node = { .kind = "Node",
-                                           .name = k->node_name,
-                                           .uid = k->node_name };
+        const struct event_object node = node_object(k);
 
         events_add(k->events, &node, EVENT_NORMAL, reason, "Node %s status is now: %s",
                    k->node_name, reason);
@@ -329,9 +332,18 @@ static void on_all_synced(void *userdata)
         pod_manager_synced(k->pods);
 }
 
-static void on_invalid_pod(const char *name, const char *sentence, _unused_ void *userdata)
+/* It has no status of its own to tell it by: the node's events are where a person looks next. */
+static void on_invalid_pod(const char *name, const char *sentence, void *userdata)
 {
-        log_warn(0, "Pod '%s' is not valid and is passed over: %s", name, sentence);
+        struct kubelet *k = userdata;
+        const struct event_object node = node_object(k);
+        const bool says_name = strstr(sentence, name);
+
+        log_warn(0, "Not a valid pod, passed over: %s%s%s", says_name ? "" : name,
+                 says_name ? "" : ": ", sentence);
+        events_add(k->events, &node, EVENT_WARNING, "InvalidPod",
+                   "Not a valid pod, passed over: %s%s%s", says_name ? "" : name,
+                   says_name ? "" : ": ", sentence);
 }
 
 /* ---- starting ---- */

@@ -137,7 +137,7 @@ static void tell_problem(struct pod_sources *s, const char *file, const char *se
 
         if (before && streq(before, sentence))
                 return;
-        log_warn(0, "Manifest '%s' is skipped: %s", file, sentence);
+        s->ops.on_invalid(file, sentence, s->userdata);
         copy = strdup(sentence);
         if (copy && map_put(s->problems, file, copy, (void **)&old) < 0)
                 free(copy);

@@ -19,7 +19,7 @@ struct pod_source_ops {
                            const char *uid, void *userdata);
         /* Every configured source has delivered its first whole set. */
         void (*on_all_synced)(void *userdata);
-        /* A pod of the API that cannot be decoded. */
+        /* What is no valid pod, in the API or in a file: to be told. @name: its key or path. */
         void (*on_invalid)(const char *name, const char *sentence, void *userdata);
 };
 struct pod_source_options {
