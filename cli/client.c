@@ -88,9 +88,14 @@ static int refused(const struct answer *a, long status, struct err *err)
 
 static int unreachable(struct client *c, CURLcode code, struct err *err)
 {
-        long number = 0;
+        long number = 0, status = 0;
 
         curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &number);
+        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+        if (status)
+                return err_set_kind(err, -EPIPE, ERR_UNREACHABLE,
+                                    "skiffd at '%s' ended in the middle of its answer: %s",
+                                    c->socket, curl_easy_strerror(code));
         if (number == 0)
                 return err_set_kind(err, -EHOSTUNREACH, ERR_UNREACHABLE,
                                     "skiffd at '%s' closed the connection: %s; it turns away who "
@@ -133,7 +138,7 @@ static int perform(struct client *c, const char *method, const char *path, const
         curl_slist_free_all(headers);
         free(text);
         if (a->result < 0)
-                return a->result;
+                return err_sys(err, a->result, "write the output");
         if (code != CURLE_OK)
                 return unreachable(c, code, err);
         return status >= 200 && status < 300 ? 0 : refused(a, status, err);

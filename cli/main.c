@@ -183,6 +183,10 @@ int main(int argc, char *argv[])
         in.words = argv + optind + 1;
         in.n_words = (size_t)(argc - optind - 1);
         code = run(v, &in, socket, &err);
+        if (fflush(stdout) != 0 && code == EXIT_OK) {
+                err_sys(&err, -errno, "write the output");
+                code = EXIT_FAILED;
+        }
         if (err.message)
                 fprintf(stderr, "skiff: %s\n", err_text(&err));
         return code;
