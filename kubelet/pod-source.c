@@ -30,7 +30,7 @@ struct pod_sources {
         struct map *problems;                  /* file -> sentence (owned), told once */
         sd_event_source *scan_timer, *inotify; /* owned */
         usec_t file_check_usec;
-        bool api_synced, file_synced, told_synced;
+        bool api_synced, file_synced, told_synced, told_missing;
 };
 
 static void free_pod_value(void *value)
@@ -171,8 +171,16 @@ static int list_manifests(struct pod_sources *s, char ***ret)
         struct stat st;
         int r;
 
-        if (stat(s->manifest_path, &st) < 0)
-                return errno == ENOENT ? 0 : -errno;
+        if (stat(s->manifest_path, &st) < 0) {
+                if (errno != ENOENT)
+                        return -errno;
+                if (!s->told_missing)
+                        log_warn(0, "There is no '%s' (staticPodPath), waiting for it",
+                                 s->manifest_path);
+                s->told_missing = true;
+                return 0;
+        }
+        s->told_missing = false;
         if (S_ISREG(st.st_mode))
                 return strv_append(ret, s->manifest_path);
         r = fs_list_at(AT_FDCWD, s->manifest_path, &names);
