@@ -209,6 +209,13 @@ void strbuf_addf(struct strbuf *b, const char *fmt, ...)
         b->len += (size_t)n;
 }
 
+void strbuf_consume(struct strbuf *b, size_t n)
+{
+        b->len -= n;
+        if (b->len > 0)
+                memmove(b->data, b->data + n, b->len);
+}
+
 char *strbuf_take(struct strbuf *b)
 {
         char *s;

@@ -49,6 +49,8 @@ void strbuf_done(struct strbuf *b);
 void strbuf_add(struct strbuf *b, const char *s);
 void strbuf_add_n(struct strbuf *b, const void *s, size_t n);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) _printf_(2, 3);
+/* Drops the first @n bytes; .data stays, without a NUL at the new end. */
+void strbuf_consume(struct strbuf *b, size_t n);
 /* Hands over the text (an empty one for nothing appended); NULL when an append failed. */
 char *strbuf_take(struct strbuf *b);
 

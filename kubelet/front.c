@@ -12,6 +12,8 @@
 #include "kubelet/config.h"
 #include "kubelet/local-api.h"
 #include "kubelet/local-exec.h"
+#include "kubelet/pod-observe.h"
+#include "kubelet/port-forward.h"
 #include "kubelet/remote-exec.h"
 #include "kubelet/server.h"
 
@@ -25,6 +27,7 @@ struct front {
         char *socket_path, *pki_dir; /* owned */
         struct server *server;
         struct remote_execs *execs;
+        struct port_forwards *forwards;
         struct local_api *local;
         struct http_server *local_server;
 };
@@ -88,12 +91,52 @@ static void on_exec(struct http_exchange *x, const char *namespace, const char *
         remote_execs_handle(f->execs, x, c->id);
 }
 
+struct search {
+        const char *uid;
+        const struct sandbox_status *found;
+};
+
+static void match_sandbox(const struct sandbox_status *s, void *userdata)
+{
+        struct search *search = userdata;
+        const char *uid = string_map_get(s->labels, LABEL_POD_UID);
+
+        if (uid && streq(uid, search->uid) && s->state == SANDBOX_READY)
+                search->found = s;
+}
+
+static void on_port_forward(struct http_exchange *x, const char *namespace, const char *name,
+                            const char *uid, void *userdata)
+{
+        const struct front *f = userdata;
+        const struct pod *pod = pod_manager_find(f->options.pods, namespace, name, NULL);
+        _cleanup_free_ char *what = NULL;
+        struct search search = { 0 };
+
+        if (!pod || (uid && !streq(uid, pod->uid))) {
+                http_answer_text(x, 404, "pod does not exist");
+                return;
+        }
+        search.uid = pod->uid;
+        sandbox_foreach(f->ctx->rt, match_sandbox, &search);
+        if (!search.found) {
+                http_answer_text(x, 500, "pod %s/%s has no running sandbox", namespace, name);
+                return;
+        }
+        what = text_printf("pod %s_%s, uid %s", name, namespace, pod->uid);
+        if (what)
+                port_forwards_handle(f->forwards, x, search.found->id, what);
+        else
+                http_answer_text(x, 500, "out of memory");
+}
+
 static const struct server_ops *server_ops_of(struct front *f, struct server_ops *ops)
 {
         *ops = (struct server_ops){ .list_pods = on_list_pods,
                                     .pod_status = on_pod_status,
                                     .find_log = on_find_log,
                                     .exec = on_exec,
+                                    .port_forward = on_port_forward,
                                     .userdata = f };
         return ops;
 }
@@ -199,6 +242,9 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
         int r = remote_execs_new(f->ctx->event, f->ctx->rt, f->ctx->config->streaming_idle_usec,
                                  &f->execs);
 
+        if (r == 0)
+                r = port_forwards_new(f->ctx->event, f->ctx->rt,
+                                      f->ctx->config->streaming_idle_usec, &f->forwards);
         if (r < 0)
                 return err_sys(err, r, "start the servers");
         server_ops_of(f, &o.ops);
@@ -242,6 +288,7 @@ struct front *front_free(struct front *f)
                 return NULL;
         server_free(f->server);
         remote_execs_free(f->execs);
+        port_forwards_free(f->forwards);
         http_server_free(f->local_server);
         local_api_free(f->local);
         free(f->socket_path);

@@ -40,11 +40,10 @@ struct session {
         struct output out, err;
         int in;                     /* owned; -1: not wanted, or closed */
         sd_event_source *in_source; /* owned; on while .input waits */
-        struct strbuf input;        /* not taken by the command yet, from .input_at on */
-        size_t input_at;
-        bool in_ended;        /* the client sends no more */
-        struct strbuf resize; /* the start of an object whose end has not come */
-        struct winsize size;  /* last asked for; 0: none */
+        struct strbuf input;        /* not taken by the command yet */
+        bool in_ended;              /* the client sends no more */
+        struct strbuf resize;       /* the start of an object whose end has not come */
+        struct winsize size;        /* last asked for; 0: none */
         bool is_started;
 };
 
@@ -68,7 +67,6 @@ static void close_input(struct session *s)
         s->in_source = sd_event_source_disable_unref(s->in_source);
         s->in = safe_close(s->in);
         strbuf_done(&s->input);
-        s->input_at = 0;
 }
 
 static void session_free(struct session *s)
@@ -158,8 +156,8 @@ static void on_exited(int exit_code, void *userdata)
 /* Writes what waits. */
 static void flush_input(struct session *s)
 {
-        while (s->in >= 0 && s->input_at < s->input.len) {
-                ssize_t n = write(s->in, s->input.data + s->input_at, s->input.len - s->input_at);
+        while (s->in >= 0 && s->input.len > 0) {
+                ssize_t n = write(s->in, s->input.data, s->input.len);
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -169,22 +167,19 @@ static void flush_input(struct session *s)
                         close_input(s);
                         return;
                 }
-                s->input_at += (size_t)n;
+                strbuf_consume(&s->input, (size_t)n);
         }
-        if (s->input_at < s->input.len)
-                return;
-        s->input.len = s->input_at = 0;
-        if (s->in_ended && !s->wants.tty) /* a terminal's end is a character */
+        if (s->input.len == 0 && s->in_ended && !s->wants.tty) /* a terminal's end is a character */
                 close_input(s);
 }
 
 static void watch_input(struct session *s)
 {
-        bool waits = s->in >= 0 && s->input_at < s->input.len;
+        bool waits = s->in >= 0 && s->input.len > 0;
 
         if (s->in_source)
                 sd_event_source_set_enabled(s->in_source, waits ? SD_EVENT_ON : SD_EVENT_OFF);
-        remote_want_input(s->remote, s->input.len - s->input_at < BACKLOG_MAX);
+        remote_want_input(s->remote, s->input.len < BACKLOG_MAX);
 }
 
 static int on_input_wanted(_unused_ sd_event_source *source, _unused_ int fd,
@@ -221,8 +216,7 @@ static void take_sizes(struct session *s, const void *data, size_t n)
                                 s->size = (struct winsize){ .ws_col = (unsigned short)w,
                                                             .ws_row = (unsigned short)h };
                 }
-                memmove(s->resize.data, s->resize.data + len, s->resize.len - len);
-                s->resize.len -= len;
+                strbuf_consume(&s->resize, len);
         }
         if (s->resize.len > RESIZE_MAX || s->resize.failed)
                 strbuf_done(&s->resize);

@@ -107,7 +107,19 @@ static enum server_route route_of(struct server_request *r, const char *first, s
                 return n == 3 ? ROUTE_CONTAINER_LOGS : ROUTE_UNKNOWN;
         if (streq(first, "/exec"))
                 return route_to_container(r, ROUTE_EXEC, n);
+        if (streq(first, "/portForward") && (n == 2 || n == 3)) {
+                r->names[3] = r->names[2];
+                r->names[2] = NULL;
+                return ROUTE_PORT_FORWARD;
+        }
+        if (streq(first, "/portForward"))
+                return ROUTE_UNKNOWN;
         return ROUTE_NONE;
+}
+
+static bool is_upgrade(enum server_route route)
+{
+        return route == ROUTE_EXEC || route == ROUTE_PORT_FORWARD;
 }
 
 int server_request_parse(const char *method, const char *path, struct server_request *ret)
@@ -123,8 +135,8 @@ int server_request_parse(const char *method, const char *path, struct server_req
         r.route = route_of(&r, r.text, n);
         /* Go's own mux, which has /healthz, does not look at the method. */
         r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET") ||
-                         (r.route == ROUTE_EXEC && streq(method, "POST"));
-        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || r.route == ROUTE_EXEC;
+                         (is_upgrade(r.route) && streq(method, "POST"));
+        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || is_upgrade(r.route);
         *ret = r;
         return 0;
 }

@@ -12,6 +12,7 @@ enum server_route {
         ROUTE_PODS,
         ROUTE_CONTAINER_LOGS,
         ROUTE_EXEC,
+        ROUTE_PORT_FORWARD,
 };
 
 struct server_request {
@@ -21,7 +22,8 @@ struct server_request {
         bool is_method_ok;           /* false: 405 */
         bool is_debug;               /* 405 unless enableDebuggingHandlers */
         char *text;                  /* owned; what the names below point into */
-        const char *names[4]; /* namespace, pod, container, [pod's uid]; or { check } of healthz */
+        const char
+                *names[4]; /* namespace, pod, [container], [pod's uid]; or { check } of healthz */
 };
 
 /* @path: decoded and normal, as from http_exchange_path(). 0 or -ENOMEM. */

@@ -1,6 +1,7 @@
 /*
  * The kubelet's servers: HTTPS on :10250 for the API server, metrics collectors and
- * administrators (/healthz, /pods, /containerLogs, /exec), and /healthz alone on 127.0.0.1:10248.
+ * administrators (/healthz, /pods, /containerLogs, /exec,
+ * /portForward), and /healthz alone on 127.0.0.1:10248.
  *
  * Every request to :10250, also for a path that does not exist, is authenticated and authorized
  * before anything else is said about it (server-auth).
@@ -33,6 +34,9 @@ struct server_ops {
         /* Answers @x: a command in a container. @uid: of the pod, or NULL. */
         void (*exec)(struct http_exchange *x, const char *namespace, const char *pod,
                      const char *uid, const char *container, void *userdata);
+        /* Answers @x: connections to a pod's loopback. */
+        void (*port_forward)(struct http_exchange *x, const char *namespace, const char *pod,
+                             const char *uid, void *userdata);
         /* False: no sync for too long. NULL: always true. */
         bool (*is_sync_loop_healthy)(void *userdata);
         void *userdata;

@@ -122,6 +122,12 @@ const struct sandbox_status *sandbox_find(const struct runtime *rt,
 void sandbox_foreach(const struct runtime *rt,
                      void (*fn)(const struct sandbox_status *s, void *userdata), void *userdata);
 
+/* A TCP connection to the sandbox's own loopback, 127.0.0.1 or else ::1. @fd: non-blocking, the
+ * callee's. */
+typedef void (*dial_done_fn)(int r, int fd, const struct err *err, void *userdata);
+int sandbox_dial(struct runtime *rt, const char *sandbox_id, uint16_t port, dial_done_fn done,
+                 void *userdata, struct runtime_op **ret, struct err *err);
+
 /* ---- containers ---- */
 struct container_config {
         struct string_map labels; /* opaque */

@@ -82,6 +82,10 @@ TEST(paths_find_their_handlers)
                 { "/exec/a/b/c", ROUTE_EXEC },
                 { "/exec/a/b/u/c", ROUTE_EXEC },
                 { "/exec/a/b/u/c/d", ROUTE_UNKNOWN },
+                { "/portForward/a", ROUTE_UNKNOWN },
+                { "/portForward/a/b", ROUTE_PORT_FORWARD },
+                { "/portForward/a/b/u", ROUTE_PORT_FORWARD },
+                { "/portForward/a/b/u/c", ROUTE_UNKNOWN },
                 { "/debug/pprof/", ROUTE_NONE },
         };
 
