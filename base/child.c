@@ -23,6 +23,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 #define OUTPUT_MAX_DEFAULT (64 << 10)
@@ -76,11 +77,9 @@ static _Noreturn void child_fail(int report_fd, enum step step)
 
 static void child_reset_signals(void)
 {
-        struct sigaction sa = { .sa_handler = SIG_DFL };
         sigset_t none;
 
-        for (int i = 1; i < NSIG; i++)
-                sigaction(i, &sa, NULL);
+        signals_reset();
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -278,10 +278,11 @@ static int make_mount_namespace(const struct making *m, int template, int *ret)
 
 /* ---- a shared PID namespace ---- */
 
-/* Nothing of the host's is left to it, as everybody in the sandbox sees it. */
-static int lose_everything(int template)
+/* Nothing of the host's is left to it, as everybody in the sandbox sees it; @ready becomes 0. */
+static int lose_everything(int template, int ready)
 {
-        if (setns(template, CLONE_NEWNS) < 0 || sys_close_range(0, ~0U) < 0)
+        if (setns(template, CLONE_NEWNS) < 0 || (ready != 0 && dup3(ready, 0, O_CLOEXEC) < 0) ||
+            sys_close_range(1, ~0U) < 0)
                 return -errno;
         if (setgroups(0, NULL) < 0 || setresgid(65535, 65535, 65535) < 0 ||
             setresuid(65535, 65535, 65535) < 0)
@@ -291,8 +292,12 @@ static int lose_everything(int template)
         return setsid() < 0 ? -errno : 0;
 }
 
-/* The first process of a shared PID namespace: reaps what is orphaned in it, until it is killed. */
-static _Noreturn void run_sandbox_init(int template)
+/*
+ * The first process of a shared PID namespace: reaps what is orphaned in it, until it is killed. By
+ * @ready the shim hears that it will not outlive it; a shim that was killed before is noticed by
+ * the same write.
+ */
+static _Noreturn void run_sandbox_init(int template, int ready)
 {
         sigset_t all;
         siginfo_t info;
@@ -300,9 +305,12 @@ static _Noreturn void run_sandbox_init(int template)
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
         prctl(PR_SET_NAME, "pause", 0, 0, 0);
-        if (lose_everything(template) < 0)
+        if (lose_everything(template, ready) < 0)
                 _exit(1);
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of user takes it back: not before */
+        if (write(0, "", 1) != 1)
+                _exit(1);
+        close(0);
         for (;;) {
                 while (waitid(P_ALL, 0, &info, WEXITED) == 0)
                         ;
@@ -312,7 +320,8 @@ static _Noreturn void run_sandbox_init(int template)
 
 static int make_shared_pid(const struct making *m, int template, struct sandbox *s)
 {
-        int pidfd = -1, pid, fd;
+        _cleanup_close_ int ready = -1, theirs = -1;
+        int pidfd = -1, pid, fd, pair[2];
         struct clone_args args = {
                 .flags = CLONE_PIDFD | CLONE_NEWPID,
                 .pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -321,12 +330,19 @@ static int make_shared_pid(const struct making *m, int template, struct sandbox 
         char buf[64];
         struct line path = LINE(buf);
 
+        if (pipe2(pair, O_CLOEXEC) < 0)
+                return failed(m, ERR_SANDBOX, -errno, "make a pipe", NULL);
+        ready = pair[0];
+        theirs = pair[1];
         pid = sys_clone3(&args);
         if (pid == 0)
-                run_sandbox_init(template);
+                run_sandbox_init(template, theirs);
         if (pid < 0)
                 return failed(m, ERR_SANDBOX, pid, "make the shared PID namespace", NULL);
         s->init_pidfd = pidfd;
+        theirs = safe_close(theirs);
+        if (read(ready, buf, 1) != 1)
+                return failed(m, ERR_SANDBOX, -ECHILD, "start the shared PID namespace", NULL);
         line_add_u64(&path, (uint64_t)pid);
         line_add(&path, "/ns/pid");
         fd = openat(m->proc, buf, O_RDONLY | O_CLOEXEC);

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "base/fs.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "runtime/cgroup.h"
 #include "runtime/mount-template.h"
@@ -166,12 +167,10 @@ static _Noreturn void run_child(struct launch *launch)
 {
         char *argv[] = { (char *)"skiff-shim", (char *)launch->id, NULL };
         char *env[] = { NULL };
-        struct sigaction by_default = { .sa_handler = SIG_DFL };
         sigset_t none;
         int program_fd;
 
-        for (int i = 1; i < NSIG; i++)
-                sigaction(i, &by_default, NULL);
+        signals_reset();
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         setsid();

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/signals.h"
 #include "runtime/shim-sys.h"
 
 enum { IDLE_MSEC = 1000, LAST_WORDS_MSEC = 2000 };
@@ -235,13 +236,11 @@ static int take_descriptors(void)
  * launch sets back. */
 static int take_signals(void)
 {
-        struct sigaction by_default = { .sa_handler = SIG_DFL },
-                         ignored = { .sa_handler = SIG_IGN };
+        const struct sigaction ignored = { .sa_handler = SIG_IGN };
         sigset_t taken;
         int fd;
 
-        for (int n = 1; n < NSIG; n++)
-                sigaction(n, &by_default, NULL);
+        signals_reset();
         sigaction(SIGPIPE, &ignored, NULL);
         sigemptyset(&taken);
         sigaddset(&taken, SIGTERM);
