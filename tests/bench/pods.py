@@ -34,15 +34,21 @@ def version_of(cluster, path):
 
 
 def watch(cluster, path, version):
-    """Yields (time of arrival, type, object) of what comes after a version, for ever."""
-    connection = http.client.HTTPSConnection(cluster.api.address, context=cluster.api.context)
+    """Yields (time of arrival, type, object) of what comes after a version, for ever: the API server ends a
+    watch that is read too slowly."""
     join = "&" if "?" in path else "?"
-    connection.request("GET", f"/{path}{join}watch=1&resourceVersion={version}")
-    response = connection.getresponse()
-    while line := response.readline():
-        now = time.perf_counter()
-        event = json.loads(line)
-        yield now, event["type"], event["object"]
+    while True:
+        connection = http.client.HTTPSConnection(cluster.api.address, context=cluster.api.context)
+        connection.request("GET", f"/{path}{join}watch=1&resourceVersion={version}")
+        response = connection.getresponse()
+        while line := response.readline():
+            now = time.perf_counter()
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise Failure(f"watch of {path}: {event['object']}")
+            version = event["object"]["metadata"]["resourceVersion"]
+            yield now, event["type"], event["object"]
+        connection.close()
 
 
 class Seen:
