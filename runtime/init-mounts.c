@@ -5,9 +5,12 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -256,32 +259,87 @@ static const char *proc_options(const struct init *i)
         return "";
 }
 
-/*
- * A procfs shows the PID namespace of whoever makes it, and this process stays in the host's. So a
- * clone in the other one makes it, into descriptors that both share, and answers with its number.
- * It is there for an instant, and holds no more than a few descriptors that lead nowhere.
- */
-int init_open_joined_procfs(struct init *i)
+/* Since Linux 6.17 whoever has a PID namespace's descriptor can make its procfs; -EINVAL before. */
+static int open_procfs_of(int pid_ns, const char *options)
 {
-        const char *options = proc_options(i);
-        struct clone_args args = { .flags = CLONE_FILES, .exit_signal = SIGCHLD };
-        siginfo_t info;
-        int pid;
+        _cleanup_close_ int fs = sys_fsopen("proc");
+        int r;
 
-        init_at(i, STEP_PROCFS, LAUNCH_NO_RECORD);
+        if (fs < 0)
+                return fs;
+        r = sys_fsconfig_fd(fs, "pidns", pid_ns);
+        if (r == 0)
+                r = configure(fs, options);
+        if (r == 0)
+                r = sys_fscreate(fs);
+        return r < 0 ? r : sys_fsmount(fs, 0);
+}
+
+/*
+ * In a clone, which is still in the host's PID namespace: the one that it clones in turn is seen by
+ * everybody in @pid_ns, some of whom may trace. So it has lost what is the host's before: root,
+ * descriptors, capabilities but the one that it takes.
+ */
+static _Noreturn void lend_procfs(struct init *i, int pid_ns, int socket, const char *options)
+{
+        struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct caps[2] = { { .effective = 1U << CAP_SYS_ADMIN,
+                                                    .permitted = 1U << CAP_SYS_ADMIN } };
+        struct clone_args args = { .exit_signal = SIGCHLD };
+        siginfo_t info;
+        int pid, fd;
+
+        if (setns(i->q->sandbox->mount_ns, CLONE_NEWNS) < 0 || setns(pid_ns, CLONE_NEWPID) < 0 ||
+            dup2(socket, INIT_CHANNEL_FD) < 0 || sys_close_range(INIT_CHANNEL_FD + 1, ~0U) < 0 ||
+            sys_close_range(0, INIT_CHANNEL_FD - 1) < 0 || sys_capset(&head, caps) < 0)
+                _exit(1);
         pid = sys_clone3(&args);
         if (pid == 0) {
-                int fd = open_filesystem("proc", options);
-
-                _exit(fd > 0 && fd < 255 ? fd : 255);
+                fd = open_filesystem("proc", options);
+                i->channel = INIT_CHANNEL_FD;
+                _exit(fd < 0 || init_send(i, LAUNCH_CONSOLE, 0, fd) < 0);
         }
-        if (pid < 0)
-                return pid;
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0)
+        if (pid > 0)
+                waitid(P_PID, (id_t)pid, &info, WEXITED);
+        _exit(pid < 0);
+}
+
+/* A procfs shows the PID namespace of whoever makes it, and this process stays in the host's. */
+static int have_procfs_made(struct init *i, int pid_ns, const char *options)
+{
+        struct clone_args args = { .exit_signal = SIGCHLD };
+        struct launch l = LAUNCH_NONE;
+        struct launch_report report;
+        siginfo_t info;
+        int pair[2], pid, fd = -1, r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
-        if (info.si_code != CLD_EXITED || info.si_status == 255)
-                return -EIO;
-        i->joined_proc = info.si_status;
+        pid = sys_clone3(&args);
+        if (pid == 0)
+                lend_procfs(i, pid_ns, pair[1], options);
+        close(pair[1]);
+        l.channel = pair[0];
+        r = pid < 0 ? pid : waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 ? -errno : 0;
+        if (r == 0)
+                r = launch_receive(&l, &report, &fd);
+        launch_done(&l);
+        return r < 0 ? r : fd < 0 ? -EIO : fd;
+}
+
+int init_open_joined_procfs(struct init *i, int pid_ns)
+{
+        const char *options = proc_options(i);
+        int fd;
+
+        init_at(i, STEP_PROCFS, LAUNCH_NO_RECORD);
+        fd = open_procfs_of(pid_ns, options);
+        if (fd == -EINVAL)
+                fd = have_procfs_made(i, pid_ns, options);
+        if (fd < 0)
+                return fd;
+        safe_close(i->joined_proc);
+        i->joined_proc = fd;
         return 0;
 }
 

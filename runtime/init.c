@@ -138,8 +138,16 @@ static int join_namespace_paths(struct init *i)
                 const char *path = plan_view_namespace(&record, &flag);
                 _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
+                int r;
+
                 init_at(i, STEP_NAMESPACE, plan_view_index(i->plan, &record));
-                if (fd < 0 || setns(fd, (int)flag) < 0)
+                if (fd < 0)
+                        return -errno;
+                r = flag == CLONE_NEWPID ? init_open_joined_procfs(i, fd) : 0;
+                if (r < 0)
+                        return r;
+                init_at(i, STEP_NAMESPACE, plan_view_index(i->plan, &record));
+                if (setns(fd, (int)flag) < 0)
                         return -errno;
                 i->joined_pid |= flag == CLONE_NEWPID;
         }
@@ -165,12 +173,15 @@ static int enter_namespaces(struct init *i)
         if (fresh && unshare(fresh) < 0)
                 return -errno;
         if (must_move(i) && i->q->sandbox->shared_pid >= 0) {
+                r = init_open_joined_procfs(i, i->q->sandbox->shared_pid);
+                if (r < 0)
+                        return r;
+                init_at(i, STEP_NAMESPACE, LAUNCH_NO_RECORD);
                 if (setns(i->q->sandbox->shared_pid, CLONE_NEWPID) < 0)
                         return -errno;
                 i->joined_pid = true;
         }
-        r = join_namespace_paths(i);
-        return r == 0 && i->joined_pid ? init_open_joined_procfs(i) : r;
+        return join_namespace_paths(i);
 }
 
 /* Alone in its PID namespace, the container's procfs can serve us before anybody else has it. */

@@ -86,7 +86,7 @@ int init_open_overlay(struct init *i, enum overlay_way way);
 
 /* init-mounts.c: in the host's mount namespace; everything is detached. */
 int init_open_procfs(struct init *i);
-int init_open_joined_procfs(struct init *i);
+int init_open_joined_procfs(struct init *i, int pid_ns); /* before it is joined */
 int init_open_mounts(struct init *i);
 int init_set_mount_attributes(struct init *i, struct init_mount *m);
 /* init-attach.c: from the template on. */

@@ -63,6 +63,11 @@ static inline int sys_fsconfig(int fs, const char *key, const char *value)
                                   key, value, 0));
 }
 
+static inline int sys_fsconfig_fd(int fs, const char *key, int fd)
+{
+        return sys_answer(syscall(SYS_fsconfig, fs, FSCONFIG_SET_FD, key, NULL, fd));
+}
+
 static inline int sys_fscreate(int fs)
 {
         return sys_answer(syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));

@@ -1,9 +1,15 @@
 /* What a sandbox's containers share: network, host name, sysctls, /dev/shm, PID namespace. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -203,6 +209,84 @@ TEST(containers_of_a_shared_pid_namespace_see_each_other_and_a_pause_that_reaps)
         CHECK_INT(rig_request(SHIM_KILL, id, SIGTERM, NULL, 0, NULL), 0);
         rig_wait(SHIM_EV_EXITED, id, 0, &m);
         CHECK_INT(m.m.value, 128 + SIGTERM);
+        rig_down();
+}
+
+/* Looks, as a tracer in the PID namespace of @pid could, for processes whose root is the host's. */
+static _Noreturn void watch_roots(pid_t pid, int told)
+{
+        char path[512];
+        struct stat host, seen;
+        int ns;
+
+        snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
+        ns = open(path, O_RDONLY | O_CLOEXEC);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (ns < 0 || stat("/", &host) < 0 || unshare(CLONE_NEWNS) < 0 ||
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || setns(ns, CLONE_NEWPID) < 0)
+                _exit(1);
+        if (fork() > 0) {
+                wait(NULL);
+                _exit(0);
+        }
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (mount("proc", rig_path("watched"), "proc", 0, NULL) < 0 ||
+            write(told, "r", 1) != 1) /* ready */
+                _exit(1);
+        for (;;) {
+                DIR *dir = opendir(rig_path("watched"));
+                struct dirent *entry;
+
+                while (dir && (entry = readdir(dir))) {
+                        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+                            atoi(entry->d_name) == getpid())
+                                continue;
+                        snprintf(path, sizeof path, "%s/%s/root/", rig_path("watched"),
+                                 entry->d_name);
+                        if (stat(path, &seen) == 0 && seen.st_dev == host.st_dev &&
+                            seen.st_ino == host.st_ino && write(told, "L", 1) != 1)
+                                _exit(1);
+                }
+                closedir(dir);
+        }
+}
+
+/*
+ * What prepares a container stands in the host's mount namespace, and must never be seen from
+ * within the sandbox: who may trace there would walk out by /proc/<pid>/root (INV-09).
+ */
+TEST(nobody_in_a_shared_pid_namespace_sees_a_process_that_has_the_host_s_root)
+{
+        const char *id, *quick[] = { "true", NULL };
+        struct rig_container c = { .argv = quick, .shared_pid = true };
+        char found[64] = "";
+        int told[2];
+        pid_t watcher, pid;
+
+        rig_up(&(struct rig_sandbox){ .flags = PLAN_SHARED_PID });
+        id = start((struct rig_container){ .argv = rig_sh("sleep 1000"), .shared_pid = true });
+        pid = (pid_t)m.m.value;
+        CHECK(pid > 0);
+        mkdir(rig_path("watched"), 0755);
+        CHECK_INT(pipe(told), 0);
+        watcher = fork();
+        if (watcher == 0)
+                watch_roots(pid, told[1]);
+        close(told[1]);
+        CHECK_INT(read(told[0], found, 1), 1);
+        CHECK_STR(found, "r");
+        for (int n = 0; n < 150; n++) {
+                rig_run(&c, &o);
+                CHECK_INT(o.r, 0);
+                if (n < 50)
+                        rig_exec(id, quick, 25000, 0, &e);
+        }
+        kill(watcher, SIGKILL);
+        waitpid(watcher, NULL, 0);
+        while (read(told[0], found, sizeof found - 1) > 0)
+                CHECK(!strchr(found, 'L'));
+        close(told[0]);
+        rmdir(rig_path("watched"));
         rig_down();
 }
 
