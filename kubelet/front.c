@@ -72,7 +72,7 @@ static int on_find_log(const char *container_id, char **ret_path, bool *ret_is_r
 }
 
 static void on_exec(struct http_exchange *x, const char *namespace, const char *name,
-                    const char *uid, const char *container, void *userdata)
+                    const char *uid, const char *container, bool attach, void *userdata)
 {
         const struct front *f = userdata;
         const struct pod *pod = pod_manager_find(f->options.pods, namespace, name, NULL);
@@ -88,7 +88,7 @@ static void on_exec(struct http_exchange *x, const char *namespace, const char *
                 http_answer_text(x, 500, "%s", err_text(&err));
                 return;
         }
-        remote_execs_handle(f->execs, x, c->id);
+        remote_execs_handle(f->execs, x, c->id, attach);
 }
 
 struct search {
@@ -300,5 +300,6 @@ struct front *front_free(struct front *f)
 void front_container_ended(struct front *f, const char *container_id)
 {
         server_container_ended(f->server, container_id);
+        remote_execs_container_ended(f->execs, container_id);
         local_api_container_ended(f->local, container_id);
 }

@@ -35,7 +35,7 @@ struct session {
         struct remote *remote; /* owned */
         struct runtime_op *op; /* owned */
         char *container_id;    /* owned */
-        char **command;        /* owned */
+        char **command;        /* owned; NULL: attached to the container's own streams */
         struct remote_wants wants;
         struct output out, err;
         int in;                     /* owned; -1: not wanted, or closed */
@@ -133,12 +133,10 @@ static void on_drained(void *userdata)
         set_reading(userdata, true);
 }
 
-static void on_exited(int exit_code, void *userdata)
+static void pass_on_the_rest(struct session *s)
 {
-        struct session *s = userdata;
         struct output *const outputs[] = { &s->out, &s->err };
 
-        s->op = NULL;
         /* what it has written is there; what it left running may hold the pipe open for ever */
         for (size_t i = 0; i < ARRAY_SIZE(outputs); i++) {
                 size_t waiting, total = 0;
@@ -148,6 +146,14 @@ static void on_exited(int exit_code, void *userdata)
                        (n = pass_on(outputs[i], &waiting)) > 0)
                         total += (size_t)n;
         }
+}
+
+static void on_exited(int exit_code, void *userdata)
+{
+        struct session *s = userdata;
+
+        s->op = NULL;
+        pass_on_the_rest(s);
         finish(s, exit_code, NULL);
 }
 
@@ -264,7 +270,8 @@ static int take_streams(struct session *s, const struct exec_streams *streams)
         s->in = streams->stdin_fd;
         s->out.fd = streams->stdout_fd;
         s->err.fd = streams->stderr_fd;
-        if (s->wants.tty) { /* one descriptor that is read and written: watched once for each */
+        if (s->wants.tty &&
+            s->command) { /* one descriptor that is read and written: watched once for each */
                 s->out.fd = fcntl(s->in, F_DUPFD_CLOEXEC, 3);
                 if (s->out.fd < 0)
                         return -errno;
@@ -289,6 +296,8 @@ static void on_started(int r, const struct exec_streams *streams, const struct e
                 return;
         }
         s->is_started = true;
+        if (!s->command)
+                s->op = NULL;
         if (take_streams(s, streams) < 0) {
                 finish(s, -1, "out of memory");
                 return;
@@ -309,9 +318,12 @@ static void on_ready(void *userdata)
                 .tty = s->wants.tty,
         };
         _cleanup_err_ struct err err = { 0 };
+        int r = s->command ? exec_stream(s->execs->rt, s->container_id, &options, on_started,
+                                         on_exited, s, &s->op, &err)
+                           : container_attach(s->execs->rt, s->container_id, &options, on_started,
+                                              s, &s->op, &err);
 
-        if (exec_stream(s->execs->rt, s->container_id, &options, on_started, on_exited, s, &s->op,
-                        &err) < 0)
+        if (r < 0)
                 finish(s, -1, err_text(&err));
 }
 
@@ -320,7 +332,8 @@ static void on_gone(const char *why, void *userdata)
         struct session *s = userdata;
 
         if (why)
-                log_info("Exec in container '%.12s' is left alone: %s", s->container_id, why);
+                log_info("Who was connected to container '%.12s' is gone: %s", s->container_id,
+                         why);
         session_free(s);
 }
 
@@ -353,7 +366,20 @@ static char **command_of(struct http_exchange *x)
         return command;
 }
 
-void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const char *container_id)
+void remote_execs_container_ended(struct remote_execs *e, const char *container_id)
+{
+        struct session *s, *next;
+
+        LIST_FOREACH_SAFE (s, next, &e->sessions, node) {
+                if (s->command || !s->is_started || !streq(s->container_id, container_id))
+                        continue;
+                pass_on_the_rest(s);
+                finish(s, 0, NULL); /* the pod's status tells how it ended */
+        }
+}
+
+void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const char *container_id,
+                         bool attach)
 {
         static const struct remote_ops ops = { on_data, on_end, on_ready, on_drained, on_gone };
         struct remote_options options = {
@@ -366,14 +392,15 @@ void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const 
                 .ops = &ops,
         };
         struct session *s;
-        char **command;
+        char **command = NULL;
 
         if (!options.wants.in && !options.wants.out && !options.wants.err) {
                 http_answer_text(x, 400, "you must specify at least 1 of stdin, stdout, stderr");
                 return;
         }
-        command = command_of(x);
-        if (!command)
+        if (!attach)
+                command = command_of(x);
+        if (!attach && !command)
                 return;
         s = calloc(1, sizeof *s);
         if (!s || !(s->container_id = strdup(container_id))) {

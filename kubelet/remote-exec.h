@@ -1,7 +1,8 @@
 /*
- * Commands in containers for clients far away: /exec of the kubelet's server. Each is a session of
- * its own between a remote (the client) and an exec of the runtime: who does not read stalls his
- * own command, and who goes away leaves its output closed behind him.
+ * Commands in containers for clients far away, /exec of the kubelet's server, and containers' own
+ * streams, /attach. Each is a session of its own between a remote (the client) and what the runtime
+ * gives: who does not read stalls his own command (or loses a container's output), and who goes
+ * away leaves its output closed behind him.
  */
 #pragma once
 #include "base/http-server.h"
@@ -14,6 +15,9 @@ int remote_execs_new(sd_event *event, struct runtime *rt, usec_t idle_usec,
                      struct remote_execs **ret);
 struct remote_execs *remote_execs_free(struct remote_execs *e); /* breaks all of them off */
 DEFINE_CLEANUP(struct remote_execs *, remote_execs_free)
-/* Answers @x, which was authorized: the query says what to run in @container_id and which channels
- * are wanted. */
-void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const char *container_id);
+/* Answers @x, which was authorized: the query says what to run in @container_id (unless @attach)
+ * and which channels are wanted. */
+void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const char *container_id,
+                         bool attach);
+/* The container ended, and all it wrote is in the pipes: who is attached to it is let go. */
+void remote_execs_container_ended(struct remote_execs *e, const char *container_id);

@@ -107,6 +107,8 @@ static enum server_route route_of(struct server_request *r, const char *first, s
                 return n == 3 ? ROUTE_CONTAINER_LOGS : ROUTE_UNKNOWN;
         if (streq(first, "/exec"))
                 return route_to_container(r, ROUTE_EXEC, n);
+        if (streq(first, "/attach"))
+                return route_to_container(r, ROUTE_ATTACH, n);
         if (streq(first, "/portForward") && (n == 2 || n == 3)) {
                 r->names[3] = r->names[2];
                 r->names[2] = NULL;
@@ -117,9 +119,9 @@ static enum server_route route_of(struct server_request *r, const char *first, s
         return ROUTE_NONE;
 }
 
-static bool is_upgrade(enum server_route route)
+bool server_route_is_upgrade(enum server_route route)
 {
-        return route == ROUTE_EXEC || route == ROUTE_PORT_FORWARD;
+        return route == ROUTE_EXEC || route == ROUTE_ATTACH || route == ROUTE_PORT_FORWARD;
 }
 
 int server_request_parse(const char *method, const char *path, struct server_request *ret)
@@ -135,8 +137,8 @@ int server_request_parse(const char *method, const char *path, struct server_req
         r.route = route_of(&r, r.text, n);
         /* Go's own mux, which has /healthz, does not look at the method. */
         r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET") ||
-                         (is_upgrade(r.route) && streq(method, "POST"));
-        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || is_upgrade(r.route);
+                         (server_route_is_upgrade(r.route) && streq(method, "POST"));
+        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || server_route_is_upgrade(r.route);
         *ret = r;
         return 0;
 }

@@ -12,6 +12,7 @@ enum server_route {
         ROUTE_PODS,
         ROUTE_CONTAINER_LOGS,
         ROUTE_EXEC,
+        ROUTE_ATTACH,
         ROUTE_PORT_FORWARD,
 };
 
@@ -28,4 +29,6 @@ struct server_request {
 
 /* @path: decoded and normal, as from http_exchange_path(). 0 or -ENOMEM. */
 int server_request_parse(const char *method, const char *path, struct server_request *ret);
+/* It takes the connection over; POST is as good as GET. */
+bool server_route_is_upgrade(enum server_route route);
 void server_request_done(struct server_request *r);

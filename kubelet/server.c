@@ -133,10 +133,8 @@ static void route(struct server *s, struct http_exchange *x, const struct server
         }
         if (r->route != ROUTE_NONE && r->route != ROUTE_UNKNOWN && !r->is_method_ok) {
                 (void)http_exchange_add_header(x, "Allow",
-                                               r->route == ROUTE_EXEC ||
-                                                               r->route == ROUTE_PORT_FORWARD
-                                                       ? "GET, POST"
-                                                       : "GET");
+                                               server_route_is_upgrade(r->route) ? "GET, POST"
+                                                                                 : "GET");
                 http_answer_text(x, 405, "405: Method Not Allowed");
                 return;
         }
@@ -154,7 +152,9 @@ static void route(struct server *s, struct http_exchange *x, const struct server
                 server_logs_handle(s->logs, x, r->names[0], r->names[1], r->names[2]);
                 return;
         case ROUTE_EXEC:
-                s->ops.exec(x, r->names[0], r->names[1], r->names[3], r->names[2], s->ops.userdata);
+        case ROUTE_ATTACH:
+                s->ops.exec(x, r->names[0], r->names[1], r->names[3], r->names[2],
+                            r->route == ROUTE_ATTACH, s->ops.userdata);
                 return;
         case ROUTE_PORT_FORWARD:
                 s->ops.port_forward(x, r->names[0], r->names[1], r->names[3], s->ops.userdata);

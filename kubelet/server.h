@@ -1,6 +1,6 @@
 /*
  * The kubelet's servers: HTTPS on :10250 for the API server, metrics collectors and
- * administrators (/healthz, /pods, /containerLogs, /exec,
+ * administrators (/healthz, /pods, /containerLogs, /exec, /attach,
  * /portForward), and /healthz alone on 127.0.0.1:10248.
  *
  * Every request to :10250, also for a path that does not exist, is authenticated and authorized
@@ -31,9 +31,10 @@ struct server_ops {
          */
         int (*find_log)(const char *container_id, char **ret_path, bool *ret_is_running,
                         void *userdata);
-        /* Answers @x: a command in a container. @uid: of the pod, or NULL. */
+        /* Answers @x: a command in a container, or its own streams (@attach). @uid: of the pod, or
+         * NULL. */
         void (*exec)(struct http_exchange *x, const char *namespace, const char *pod,
-                     const char *uid, const char *container, void *userdata);
+                     const char *uid, const char *container, bool attach, void *userdata);
         /* Answers @x: connections to a pod's loopback. */
         void (*port_forward)(struct http_exchange *x, const char *namespace, const char *pod,
                              const char *uid, void *userdata);

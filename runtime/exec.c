@@ -67,18 +67,29 @@ static void on_abandon(struct runtime_op *base)
         shim_request(c->sandbox->shim, &m, NULL, 0, NULL, NULL, NULL);
 }
 
-static int begin(struct runtime *rt, const char *container_id, const char *const *argv,
-                 struct shim_message *m, shim_answer_fn answer, struct exec_op *op, struct err *err)
+static int find_running(struct runtime *rt, const char *container_id, struct container **ret,
+                        struct err *err)
 {
         struct container *c = container_get(rt, container_id);
-        _cleanup_close_ int plan_fd = -1;
-        int r;
 
         if (!c)
                 return err_set_kind(err, -ENOENT, ERR_NOT_FOUND, "no container '%s'", container_id);
         if (c->status.state != CONTAINER_RUNNING || !c->sandbox || !c->sandbox->shim)
                 return err_set_kind(err, -ESRCH, ERR_NOT_RUNNING, "container '%s' does not run",
                                     container_id);
+        *ret = c;
+        return 0;
+}
+
+static int begin(struct runtime *rt, const char *container_id, const char *const *argv,
+                 struct shim_message *m, shim_answer_fn answer, struct exec_op *op, struct err *err)
+{
+        _cleanup_close_ int plan_fd = -1;
+        struct container *c;
+        int r = find_running(rt, container_id, &c, err);
+
+        if (r < 0)
+                return r;
         plan_fd = compile(argv, err);
         if (plan_fd < 0)
                 return plan_fd;
@@ -257,5 +268,65 @@ int exec_stream(struct runtime *rt, const char *container_id, const struct exec_
         if (ret)
                 *ret = &op->op;
         TAKE_PTR(op);
+        return 0;
+}
+
+/* ---- attaching ---- */
+
+static void on_attached(const struct shim_message *answer, const char *text, int *fds,
+                        unsigned n_fds, void *userdata)
+{
+        struct exec_op *op = userdata;
+        _cleanup_err_ struct err err = { 0 };
+
+        if (op->op.abandoned || !answer) {
+                free(op);
+                return;
+        }
+        if (answer->verb == SHIM_OK) {
+                unsigned at = 0;
+                struct exec_streams streams = {
+                        .stdin_fd = take(fds, n_fds, &at, answer->flags & SHIM_EXEC_STDIN),
+                        .stdout_fd = take(fds, n_fds, &at, answer->flags & SHIM_EXEC_STDOUT),
+                        .stderr_fd = take(fds, n_fds, &at, answer->flags & SHIM_EXEC_STDERR),
+                };
+
+                op->started(0, &streams, NULL, op->userdata);
+        } else {
+                op->started(shim_failure(answer, text, &err), NULL, &err, op->userdata);
+        }
+        free(op);
+}
+
+int container_attach(struct runtime *rt, const char *container_id,
+                     const struct exec_options *options,
+                     void (*started)(int r, const struct exec_streams *streams,
+                                     const struct err *err, void *userdata),
+                     void *userdata, struct runtime_op **ret, struct err *err)
+{
+        struct exec_op *op;
+        struct shim_message m = {
+                .verb = SHIM_ATTACH,
+                .flags = (options->want_stdin ? SHIM_EXEC_STDIN : 0) |
+                         (options->want_stdout ? SHIM_EXEC_STDOUT : 0) |
+                         (options->want_stderr ? SHIM_EXEC_STDERR : 0),
+        };
+        struct container *c;
+        int r = find_running(rt, container_id, &c, err);
+
+        if (r < 0)
+                return r;
+        op = calloc(1, sizeof *op);
+        if (!op)
+                return err_sys(err, -ENOMEM, "attach to a container");
+        op->started = started;
+        op->userdata = userdata;
+        memcpy(m.id, c->id, sizeof c->id);
+        r = shim_request(c->sandbox->shim, &m, NULL, 0, on_attached, op, NULL);
+        if (r < 0) {
+                free(op);
+                return err_sys(err, r, "ask the shim to attach");
+        }
+        *ret = &op->op;
         return 0;
 }

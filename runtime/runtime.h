@@ -213,6 +213,16 @@ int exec_stream(struct runtime *rt, const char *container_id, const struct exec_
                                 void *userdata),
                 void (*exited)(int exit_code, void *userdata), void *userdata,
                 struct runtime_op **ret, struct err *err);
+/*
+ * The running container's own streams, of those @options want and it has (.argv is ignored): its
+ * input, and copies of its outputs from now on, which end with it. @started: once; @ret is gone
+ * after it. A copy that is not read in time ends early.
+ */
+int container_attach(struct runtime *rt, const char *container_id,
+                     const struct exec_options *options,
+                     void (*started)(int r, const struct exec_streams *streams,
+                                     const struct err *err, void *userdata),
+                     void *userdata, struct runtime_op **ret, struct err *err);
 
 /* ---- images ---- */
 struct image_info {

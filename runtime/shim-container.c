@@ -39,7 +39,7 @@ struct container {
         struct launch launch; /* owned */
         struct source channel, process;
         int plan, cgroup, seccomp; /* owned; seccomp -1: unconfined */
-        bool own_pid, terminal;
+        bool own_pid, terminal, stdin_once;
 
         struct container_log log;
         struct log_stream out, err;
@@ -519,6 +519,7 @@ static int begin(struct container *c)
         flags = plan.view.container->flags;
         c->own_pid = flags & PLAN_OWN_PID;
         c->terminal = flags & PLAN_TERMINAL;
+        c->stdin_once = flags & PLAN_STDIN_ONCE;
         c->oom_kills = read_oom_kills(c);
         r = log_open(&c->log, plan.view.log_path, plan.view.log ? plan.view.log->max_size : 0,
                      plan.view.log ? plan.view.log->max_files : 0);
@@ -650,6 +651,56 @@ void container_reopen_log(struct reply_to to, const char *id)
                 reply_failed(&to, id, r, ERR_OTHER, "open the log file anew");
         else
                 reply_ok(&to, id, 0);
+}
+
+static void add_tap(struct shim_message *answer, int *fds, unsigned *n_fds, struct log_stream *s,
+                    uint16_t flag)
+{
+        int fd = log_stream_tap(s);
+
+        if (fd < 0)
+                return;
+        answer->flags |= flag;
+        fds[(*n_fds)++] = fd;
+}
+
+/* Input ends with its last writer: of a stdin-once container that is the first who attaches. */
+static int lend_input(struct container *c)
+{
+        if (c->stdin_once && !c->terminal)
+                return TAKE_FD(c->input);
+        return c->input < 0 ? -1 : fcntl(c->input, F_DUPFD_CLOEXEC, 3);
+}
+
+void container_attach(struct reply_to to, const struct shim_message *m)
+{
+        struct container *c = container_find(m->id);
+        struct shim_message answer = { .verb = SHIM_OK };
+        int fds[3];
+        unsigned n_fds = 0;
+
+        if (!c) {
+                not_found(&to, m->id);
+                return;
+        }
+        if (c->phase != CONTAINER_RUNNING) {
+                reply_failed(&to, m->id, -ESRCH, ERR_NOT_RUNNING, "the container does not run");
+                return;
+        }
+        if (m->flags & SHIM_EXEC_STDIN || c->terminal) {
+                fds[0] = lend_input(c);
+                if (fds[0] >= 0) {
+                        answer.flags |= SHIM_EXEC_STDIN;
+                        n_fds++;
+                }
+        }
+        if (m->flags & SHIM_EXEC_STDOUT)
+                add_tap(&answer, fds, &n_fds, &c->out, SHIM_EXEC_STDOUT);
+        if (m->flags & SHIM_EXEC_STDERR && !c->terminal)
+                add_tap(&answer, fds, &n_fds, &c->err, SHIM_EXEC_STDERR);
+        if (c->terminal)
+                answer.flags |= SHIM_EXEC_TTY;
+        reply(&to, &answer, NULL, fds, n_fds);
 }
 
 void container_delete(struct reply_to to, const char *id)

@@ -215,7 +215,7 @@ static void rotate(struct container_log *log)
 
 /* ---- lines ---- */
 
-enum { BATCH_PIECES = 64 };
+enum { BATCH_PIECES = 64, TAP_SIZE = 256 * 1024 };
 
 struct batch {
         struct iovec iov[BATCH_PIECES * 3];
@@ -317,6 +317,34 @@ static void end_stream(struct log_stream *s)
         log_stream_close(s);
 }
 
+/* ---- who is attached ---- */
+
+int log_stream_tap(struct log_stream *s)
+{
+        int pair[2];
+
+        if (s->fd < 0)
+                return -EPIPE;
+        if (s->n_taps == LOG_TAPS_MAX)
+                return -EMFILE;
+        if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
+                return -errno;
+        (void)fcntl(pair[1], F_SETPIPE_SZ, TAP_SIZE);
+        s->taps[s->n_taps++] = pair[1];
+        return pair[0];
+}
+
+/* A reader who is gone or too slow is let go: the container is not made to wait for it. */
+static void copy_to_taps(struct log_stream *s, const char *data, size_t n)
+{
+        for (unsigned i = s->n_taps; i-- > 0;) {
+                if (write(s->taps[i], data, n) == (ssize_t)n)
+                        continue;
+                close(s->taps[i]);
+                s->taps[i] = s->taps[--s->n_taps];
+        }
+}
+
 /* One read's worth. 0: there was nothing, or it has ended. */
 static size_t read_some(struct log_stream *s)
 {
@@ -336,6 +364,7 @@ static size_t read_some(struct log_stream *s)
                 end_stream(s);
                 return 0;
         }
+        copy_to_taps(s, shim_buffer + kept, (size_t)n);
         written = write_lines(s, shim_buffer, kept + (size_t)n, false);
         keep_rest(s, shim_buffer + written, kept + (size_t)n - written);
         return (size_t)n;
@@ -374,6 +403,8 @@ void log_stream_drain(struct log_stream *s)
 
 void log_stream_close(struct log_stream *s)
 {
+        while (s->n_taps > 0)
+                close(s->taps[--s->n_taps]);
         source_unwatch(&s->source);
         s->fd = safe_close(s->fd);
         free(s->carry);

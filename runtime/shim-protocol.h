@@ -56,6 +56,11 @@ enum shim_verb {
         SHIM_DELETE,    /* forget an exited container and its event; fine for an unknown one */
         SHIM_ACK,       /* value = highest sequence number seen; no answer */
         SHIM_SHUTDOWN,  /* kill what is left, answer when nothing runs, exit */
+        SHIM_ATTACH, /* flags SHIM_EXEC_STDIN, _STDOUT, _STDERR: what is wanted of a container's own
+                        streams; answer: flags = what there is, with a terminal also _TTY; fds in
+                        that order: the write end of its input (the only one if it is stdin-once),
+                        or its terminal, then copies of its outputs from now on. Who does not take
+                        a copy's bytes in time loses the rest: the container does not wait */
         /* shim -> skiffd, answers */
         SHIM_OK = 64,
         SHIM_FAILED, /* value = negative errno, kind = enum err_kind, text = sentence */

@@ -98,6 +98,9 @@ static void handle_container(struct reply_to to, const struct shim_message *m, i
         case SHIM_REOPEN:
                 container_reopen_log(to, m->id);
                 break;
+        case SHIM_ATTACH:
+                container_attach(to, m);
+                break;
         default: /* SHIM_DELETE */
                 container_delete(to, m->id);
                 break;
@@ -117,6 +120,7 @@ void request_handle(struct connection *c, const struct shim_message *m, int *fds
         case SHIM_KILL:
         case SHIM_EXEC:
         case SHIM_REOPEN:
+        case SHIM_ATTACH:
         case SHIM_DELETE:
                 handle_container(to, m, fds, n_fds);
                 break;

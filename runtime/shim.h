@@ -93,6 +93,7 @@ void container_start(struct reply_to to, const char *id);
 void container_kill(struct reply_to to, const char *id, int signal);
 void container_reopen_log(struct reply_to to, const char *id);
 void container_delete(struct reply_to to, const char *id);
+void container_attach(struct reply_to to, const struct shim_message *m);
 void containers_kill_all(void);
 bool containers_have_ended(void);
 /* Every container's state to a connection that said HELLO; then what is not acknowledged. */
@@ -124,8 +125,11 @@ struct container_log {
         uint32_t max_files;
         bool complained;
 };
+enum { LOG_TAPS_MAX = 8 };
 struct log_stream { /* one of a container's outputs */
         struct source source;
+        int taps[LOG_TAPS_MAX]; /* owned: pipes of those who are attached, the first .n_taps */
+        unsigned n_taps;
         int fd; /* owned; -1: at its end */
         struct container_log *log;
         const char *name; /* "stdout" */
@@ -138,6 +142,8 @@ int log_reopen(struct container_log *log);
 void log_close(struct container_log *log);
 /* Takes @fd and reads it from the loop on. */
 int log_stream_open(struct log_stream *s, struct container_log *log, const char *name, int fd);
+/* A pipe that gets a copy of what comes from now on: its read end, -EMFILE when there are many. */
+int log_stream_tap(struct log_stream *s);
 /* Writes what is there by now. */
 void log_stream_drain(struct log_stream *s);
 void log_stream_close(struct log_stream *s);

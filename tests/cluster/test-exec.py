@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kubectl exec and cp: what goes in, comes out and how it ended; terminals; clients that misbehave."""
+"""kubectl exec, attach and cp: what goes in, comes out and how it ended; terminals; clients that misbehave."""
 import base64
 import fcntl
 import json
@@ -72,11 +72,11 @@ def what_a_command_leaves_running_does_not_hold_the_session(t):
 
 
 class Terminal:
-    """kubectl exec -it in a terminal of its own."""
+    """kubectl exec -it (or attach) in a terminal of its own."""
 
-    def __init__(self, t, *argv):
+    def __init__(self, t, *argv, verb="exec"):
         command = [t.cluster.folder + "/bin/kubectl", "--kubeconfig", t.cluster.folder + "/kubeconfig", "-n", t.namespace,
-                   "exec", "-it", *argv]
+                   verb, "-it", *argv]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execv(command[0], command)
@@ -140,6 +140,59 @@ def a_terminal_that_is_gone_hangs_its_command_up(t):
     os.kill(terminal.pid, signal.SIGKILL)
     terminal.close()
     wait_for("the end of the command", lambda: "sleep 2000" not in execute(t, "p", "--", "ps").stdout)
+
+
+@test
+def attached_input_reaches_the_container_and_ends_it(t):
+    t.run("p", container("c", "sh", "-c", "while read line; do echo got $line; done; echo bye; exit 4", stdin=True, stdinOnce=True),
+          restartPolicy="Never")
+    t.wait_ready("p")
+    done = t.kubectl("attach", "-i", "p", stdin="one\ntwo\n", check=False)
+    expect_equal(done.stdout, "got one\ngot two\nbye\n", "what the container said")
+    t.wait_phase("p", "Failed")
+    expect_equal(t.status("p")["state"]["terminated"]["exitCode"], 4, "exit code")
+    expect_equal(t.logs("p"), "got one\ngot two\nbye\n", "its log, all the same")
+
+
+@test
+def a_pod_may_be_run_for_its_output(t):
+    done = t.kubectl("run", "p", "-i", "--rm", "--restart=Never", "--image=busybox:1.36", "--image-pull-policy=IfNotPresent",
+                     "--", "sh", "-c", "read word; echo $word, back", stdin="there\n")
+    expect_match(done, "there, back", "output of kubectl run -i --rm")
+    wait_for("the pod to go", lambda: t.get("Pod", "p") is None)
+
+
+@test
+def several_may_watch_a_container(t):
+    t.run("p", container("c", "sh", "-c", "n=0; while sleep 0.2; do n=$((n+1)); echo line $n; echo err $n >&2; done"))
+    t.wait_ready("p")
+    command = [t.cluster.folder + "/bin/kubectl", "--kubeconfig", t.cluster.folder + "/kubeconfig", "-n", t.namespace, "attach", "p"]
+    watchers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for watcher in watchers:
+        expect_match(watcher.stdout.readline(), "^line [0-9]+$", "what a watcher sees")
+    watchers[0].kill()
+    expect_match(watchers[1].stdout.readline(), "^line [0-9]+$", "what another one goes on to see")
+    t.delete("Pod", "p", gracePeriodSeconds=0)
+    for watcher in watchers:
+        watcher.communicate(timeout=20)  # ends with the container
+
+
+@test
+def a_terminal_of_a_container_is_attached_to(t):
+    t.run("p", container("c", "sh", stdin=True, tty=True))
+    t.wait_ready("p")
+    terminal = Terminal(t, "p", verb="attach")
+    terminal.type("echo $((40+2))\n")
+    terminal.expect("42\r\n")
+    terminal.resize(44, 122)
+    terminal.type("until [ \"$(stty size)\" = '44 122' ]; do sleep 0.1; done; echo si''zed\n")
+    terminal.expect("sized")
+    os.kill(terminal.pid, signal.SIGKILL)
+    terminal.close()
+    terminal = Terminal(t, "p", verb="attach")  # the shell is still there
+    terminal.type("echo $((50+3)); exit\n")
+    terminal.expect("53\r\n")
+    terminal.close()
 
 
 def resident(t, node):

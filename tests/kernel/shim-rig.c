@@ -792,6 +792,14 @@ int rig_begin_exec(const char *id, const char *const *argv, uint16_t flags, int6
         return answer_of(*ret_request, ret);
 }
 
+int rig_attach(const char *id, uint16_t flags, struct rig_message *ret)
+{
+        struct shim_message m = { .verb = SHIM_ATTACH, .flags = flags };
+
+        snprintf(m.id, sizeof m.id, "%s", id);
+        return answer_of(ask(&m, NULL, 0), ret);
+}
+
 void rig_exec(const char *id, const char *const *argv, int64_t timeout_msec, int64_t cap,
               struct rig_exec_outcome *ret)
 {

@@ -78,6 +78,8 @@ int rig_request(uint16_t verb, const char *id, int64_t value, const int *fds, un
 int rig_create(const char *id, const struct rig_container *c, struct rig_message *ret);
 int rig_begin_exec(const char *id, const char *const *argv, uint16_t flags, int64_t timeout_msec,
                    int64_t cap, uint64_t *ret_request, struct rig_message *ret);
+/* SHIM_ATTACH; the descriptors come in @ret. */
+int rig_attach(const char *id, uint16_t flags, struct rig_message *ret);
 /* Waits for a message: of @verb, and of @id or @request unless NULL or 0. */
 void rig_wait(uint16_t verb, const char *id, uint64_t request, struct rig_message *ret);
 /* false: none of that kind came within @msec. */

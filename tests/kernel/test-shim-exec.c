@@ -340,3 +340,60 @@ TEST(an_exec_holds_no_handle_when_a_tracer_in_the_container_sees_it)
         CHECK(!strstr(text, "FD "));
         rig_down();
 }
+
+/* ---- attaching ---- */
+
+TEST(copies_of_a_container_s_output_begin_now_and_end_with_it)
+{
+        struct rig_container c = { .argv = rig_sh("trap 'echo last; exit 3' TERM; echo first; "
+                                                  "while :; do sleep 0.02; done") };
+        const char *id = start(&c);
+        static char text[4096];
+        int first, second;
+
+        rig_wait_for_log(id, "first");
+        CHECK_INT(rig_attach(id, SHIM_EXEC_STDIN | SHIM_EXEC_STDOUT | SHIM_EXEC_STDERR, &m), 0);
+        CHECK_INT(m.m.flags, SHIM_EXEC_STDOUT | SHIM_EXEC_STDERR); /* it has no input */
+        CHECK_INT(m.n_fds, 2);
+        first = m.fds[0];
+        close(m.fds[1]);
+        CHECK_INT(rig_attach(id, SHIM_EXEC_STDOUT, &m), 0);
+        second = m.fds[0];
+        close(second); /* who goes is no trouble for the others */
+        CHECK_INT(rig_request(SHIM_KILL, id, SIGTERM, NULL, 0, NULL), 0);
+        rig_wait(SHIM_EV_EXITED, id, 0, &m);
+        CHECK_INT(read(first, text, sizeof text), 5);
+        CHECK(memcmp(text, "last\n", 5) == 0);
+        CHECK_INT(read(first, text, sizeof text), 0);
+        close(first);
+        CHECK_INT(rig_attach(id, SHIM_EXEC_STDOUT, &m), -ESRCH);
+        rig_down();
+}
+
+TEST(who_is_attached_and_does_not_read_loses_the_rest_and_the_container_does_not_wait)
+{
+        struct rig_container c = {
+                .argv = rig_sh("while ! [ -e /go ]; do sleep 0.02; done; "
+                               "head -c 3000000 /dev/zero | tr '\\0' x; echo; exit 5")
+        };
+        const char *id = start(&c);
+        size_t total = 0;
+        ssize_t n;
+        int tap;
+
+        CHECK_INT(rig_attach(id, SHIM_EXEC_STDOUT, &m), 0);
+        tap = m.fds[0];
+        rig_exec(id, rig_sh("touch /go"), 5000, 0, &e);
+        rig_wait(SHIM_EV_EXITED, id, 0, &m);
+        CHECK_INT(m.m.value, 5);
+        {
+                static char text[65536];
+
+                while ((n = read(tap, text, sizeof text)) > 0)
+                        total += (size_t)n;
+        }
+        CHECK_INT(n, 0);
+        CHECK(total > 0 && total < 3000000);
+        close(tap);
+        rig_down();
+}

@@ -82,6 +82,7 @@ TEST(paths_find_their_handlers)
                 { "/exec/a/b/c", ROUTE_EXEC },
                 { "/exec/a/b/u/c", ROUTE_EXEC },
                 { "/exec/a/b/u/c/d", ROUTE_UNKNOWN },
+                { "/attach/a/b/c", ROUTE_ATTACH },
                 { "/portForward/a", ROUTE_UNKNOWN },
                 { "/portForward/a/b", ROUTE_PORT_FORWARD },
                 { "/portForward/a/b/u", ROUTE_PORT_FORWARD },
