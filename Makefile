@@ -5,6 +5,7 @@
 #   make stop       takes that node and its pods away
 #   make test       every tier of tests; sets up what it needs (root)
 #   make cluster    a whole Kubernetes cluster on this machine: NODES=2 KUBE=v1.36.3 DIR=/tmp/skiff
+#   make conformance  Kubernetes' own suite against such a cluster: FOCUS='\[sig-node\].*' SKIP=... NODES=2
 #   make bench      figures beside crun, runc and a null node; decides nothing
 #   make install    everything into place under PREFIX and DESTDIR
 #   make clean      removes build folders
@@ -50,6 +51,10 @@ cluster: all
 	@tools/setup run test
 	tests/cluster/up $(DIR) $(NODES)
 
+conformance: all
+	@tools/setup run test
+	tests/conformance/run --nodes $(NODES) $(if $(FOCUS),'$(FOCUS)','\[Conformance\]') '$(SKIP)'
+
 bench: all
 	@tools/setup run test
 	tests/bench/run
@@ -64,4 +69,4 @@ install: all
 clean:
 	rm -rf $(BUILD) build-ci-*
 
-.PHONY: all programs run stop test unit cluster bench lint install clean
+.PHONY: all programs run stop test unit cluster conformance bench lint install clean
