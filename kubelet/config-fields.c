@@ -135,7 +135,12 @@ static const struct json_field authentication_webhook_fields[] = {
         { "cacheTTL", decode_span, FIELD(authentication_cache_usec), 0, NULL },
         {}
 };
+static const struct json_field anonymous_fields[] = {
+        { "enabled", decode_bool, FIELD(anonymous), 0, NULL },
+        {}
+};
 static const struct json_field authentication_fields[] = {
+        { "anonymous", decode_object, 0, 0, anonymous_fields },
         { "x509",    decode_object, 0, 0, x509_fields },
         { "webhook", decode_object, 0, 0, authentication_webhook_fields },
         {}
@@ -266,7 +271,6 @@ static const struct ignored_field {
         const char *usual;   /* the default as compact JSON; NULL: 0, "", false, {} and the like */
         const char *granted; /* likewise; NULL: no other value */
 } not_acted_upon[] = {
-        { "authentication.anonymous", NULL, NULL },
         { "cgroupsPerQOS", "true", NULL },
         { "configMapAndSecretChangeDetectionStrategy", "\"Watch\"", NULL },
         { "containerLogMaxWorkers", "1", NULL },

@@ -39,7 +39,7 @@ struct kubelet_config {
         char *tls_cert_file, *tls_key_file, *client_ca_file; /* NULL */
         char **tls_cipher_suites;
         char *tls_min_version; /* NULL: VersionTLS12 */
-        bool webhook_authentication, authorize_always;
+        bool anonymous, webhook_authentication, authorize_always;
         usec_t authentication_cache_usec, authorized_cache_usec, unauthorized_cache_usec;
         usec_t streaming_idle_usec;
         bool rotate_certificates, server_tls_bootstrap;

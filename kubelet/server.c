@@ -251,6 +251,7 @@ static int make_auth(struct server *s, const struct server_options *o)
         const struct server_auth_options options = {
                 .node_name = o->node_name,
                 .session = o->session,
+                .anonymous = o->config->anonymous,
                 .token_webhook = o->config->webhook_authentication,
                 .authorize_always = o->config->authorize_always,
                 .token_ttl = o->config->authentication_cache_usec,

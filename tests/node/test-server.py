@@ -436,6 +436,18 @@ class Closed(Node):
         self.assertEqual(self.ask("/pods")[0], 200)
 
 
+class Anonymous(Node):
+    config = {"authentication": {"anonymous": {"enabled": True}}}
+
+    def test_who_shows_nothing_has_the_rights_of_system_anonymous(self):
+        self.assertEqual(self.ask("/pods", None)[0], 403)
+        self.assertIn(("system:anonymous", ["system:unauthenticated"]),
+                      [(a["spec"]["user"], a["spec"]["groups"]) for a in self.api.asked])
+        self.api.allowed.add(("system:unauthenticated", "get", "healthz"))
+        self.assertEqual(self.ask("/healthz", None)[0], 200)
+        self.assertEqual(self.ask("/healthz", None, token="nonsense")[0], 401)
+
+
 class Open(Node):
     config = {"authorization": {"mode": "AlwaysAllow"}}
 
