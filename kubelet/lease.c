@@ -1,7 +1,6 @@
 #include "kubelet/lease.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -23,6 +22,8 @@ struct lease {
         struct kube_call *call; /* owned; the request under way */
         sd_event_source *timer; /* owned; next renewal or retry */
         unsigned retries;       /* of this renewal */
+        bool is_failing;        /* and that was said */
+        usec_t reset_at;        /* CLOCK_MONOTONIC: when connections were dropped last; 0: never */
         struct backoff create_backoff;
 };
 
@@ -84,6 +85,18 @@ static void remember(struct lease *l, json_t *object)
         l->object = json_incref(object);
 }
 
+/* They may be dead without a word; but others' calls are on them, so this is not done at every try.
+ */
+static void drop_connections(struct lease *l)
+{
+        usec_t now = now_monotonic();
+
+        if (l->reset_at && now < l->reset_at + renew_interval(l))
+                return;
+        l->reset_at = now;
+        kube_session_reset(l->session, "the node lease could not be renewed");
+}
+
 static void on_done(_unused_ struct kube_call *call, int status, json_t *object,
                     const struct err *err, void *userdata)
 {
@@ -91,6 +104,9 @@ static void on_done(_unused_ struct kube_call *call, int status, json_t *object,
 
         l->call = NULL;
         if ((status == 200 || status == 201) && object) {
+                if (l->is_failing)
+                        log_info("The node lease is renewed again");
+                l->is_failing = false;
                 remember(l, object);
                 backoff_reset(&l->create_backoff);
                 schedule_renewal(l);
@@ -102,13 +118,14 @@ static void on_done(_unused_ struct kube_call *call, int status, json_t *object,
                 l->object = NULL;
         }
         if (status == 0)
-                kube_session_reset(l->session, "the node lease could not be renewed");
+                drop_connections(l);
         if (++l->retries <= MAX_UPDATE_RETRIES && status != 0) {
                 schedule(l, backoff_next(&l->create_backoff));
                 return;
         }
-        log_warn(0, "Failed to renew the node lease, next try in %" PRIu64 " s: %s",
-                 renew_interval(l) / USEC_PER_SEC, err_text(err));
+        if (!l->is_failing)
+                log_warn(0, "Failed to renew the node lease, trying again: %s", err_text(err));
+        l->is_failing = true;
         /* an API server that is away is tried again within a second */
         l->retries = 0;
         schedule(l, status == 0 ? USEC_PER_SEC : renew_interval(l));
