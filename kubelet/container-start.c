@@ -424,6 +424,7 @@ static int create(struct container_start *s, const struct image_info *image, str
         config.log_path = s->log_path;
         config.stdin_open = c->stdin;
         config.stdin_once = c->stdin_once;
+        config.stop_sec = (uint32_t)MIN(MAX(pod->grace_sec, 0), INT32_MAX);
         s->state = STARTING_CREATE;
         return container_create(ctx->rt, s->sandbox_id, &config, on_created, s, &s->op, err);
 }

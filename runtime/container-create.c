@@ -178,6 +178,7 @@ static int compile(struct container *c, const struct container_config *config, u
                 .log_max_files = c->rt->options.log_max_files,
                 .stdin_open = config->stdin_open,
                 .stdin_once = config->stdin_once,
+                .stop_sec = config->stop_sec,
         };
         int r = 0, fd;
 

@@ -95,6 +95,8 @@ struct plan_container {
         uint32_t flags, uid, gid, umask;
         int32_t oom_score_adj;
         uint32_t root_propagation; /* MS_PRIVATE, MS_SLAVE, MS_SHARED; 0: private */
+        uint32_t stop_sec;         /* time to end in when the machine goes down */
+        uint32_t pad;
         uint64_t cap_bounding, cap_effective, cap_inheritable, cap_permitted, cap_ambient;
 };
 struct plan_rlimit {

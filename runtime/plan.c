@@ -221,6 +221,7 @@ static int add_container(struct plan_writer *w, const struct plan_container_opti
                 .gid = p->gid,
                 .umask = p->umask,
                 .oom_score_adj = p->oom_score_adj,
+                .stop_sec = o->stop_sec,
                 .cap_bounding = p->cap_bounding,
                 .cap_effective = p->cap_effective,
                 .cap_inheritable = p->cap_inheritable,

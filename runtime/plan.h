@@ -39,6 +39,7 @@ struct plan_container_options {
         uint64_t log_max_size;
         uint32_t log_max_files;
         bool stdin_open, stdin_once;
+        uint32_t stop_sec; /* time to end in when the machine goes down */
 };
 /* ERR_CONTAINER_CONFIG and the field's path. */
 int plan_compile_container(const struct plan_container_options *o, struct plan_writer *w,

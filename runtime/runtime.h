@@ -138,6 +138,7 @@ struct container_config {
                 *spec;        /* complete but for root and cgroups path; borrowed during the call */
         const char *log_path; /* absolute: …/<container>/<restartCount>.log; its folder is made */
         bool stdin_open, stdin_once;
+        uint32_t stop_sec; /* when the machine goes down it has so long to end by itself */
 };
 enum container_state { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED, CONTAINER_UNKNOWN };
 struct container_status {

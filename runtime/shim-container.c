@@ -40,6 +40,8 @@ struct container {
         struct source channel, process;
         int plan, cgroup, seccomp; /* owned; seccomp -1: unconfined */
         bool own_pid, terminal, stdin_once;
+        bool is_overdue;    /* its time was over, and it was killed */
+        uint64_t stop_usec; /* that time */
 
         struct container_log log;
         struct log_stream out, err;
@@ -520,6 +522,7 @@ static int begin(struct container *c)
         c->own_pid = flags & PLAN_OWN_PID;
         c->terminal = flags & PLAN_TERMINAL;
         c->stdin_once = flags & PLAN_STDIN_ONCE;
+        c->stop_usec = plan.view.container->stop_sec * UINT64_C(1000000);
         c->oom_kills = read_oom_kills(c);
         r = log_open(&c->log, plan.view.log_path, plan.view.log ? plan.view.log->max_size : 0,
                      plan.view.log ? plan.view.log->max_files : 0);
@@ -723,6 +726,35 @@ void containers_kill_all(void)
         LIST_FOREACH (c, &shim.containers, node)
                 if (c->phase != CONTAINER_EXITED)
                         kill_now(c);
+}
+
+uint64_t containers_deadline(void)
+{
+        uint64_t first = UINT64_MAX;
+        struct container *c;
+
+        if (!shim.signalled)
+                return UINT64_MAX;
+        LIST_FOREACH (c, &shim.containers, node)
+                if (c->phase != CONTAINER_EXITED && !c->is_overdue &&
+                    shim.signalled + c->stop_usec < first)
+                        first = shim.signalled + c->stop_usec;
+        return first;
+}
+
+void containers_check_deadlines(uint64_t now_usec)
+{
+        struct container *c;
+
+        if (!shim.signalled)
+                return;
+        LIST_FOREACH (c, &shim.containers, node) {
+                if (c->phase == CONTAINER_EXITED || c->is_overdue ||
+                    now_usec < shim.signalled + c->stop_usec)
+                        continue;
+                c->is_overdue = true;
+                kill_now(c);
+        }
 }
 
 bool containers_have_ended(void)

@@ -109,7 +109,8 @@ static void run(void)
         while (!has_ended || !connections_are_flushed()) {
                 struct epoll_event e;
                 int longest = has_ended ? LAST_WORDS_MSEC : fresh ? IDLE_MSEC : -1;
-                int timeout = msec_until(execs_deadline(), longest);
+                uint64_t execs = execs_deadline(), containers = containers_deadline();
+                int timeout = msec_until(execs < containers ? execs : containers, longest);
                 int n = epoll_wait(epoll_fd, &e, 1, timeout);
 
                 if (n < 0 && errno != EINTR) {
@@ -123,6 +124,7 @@ static void run(void)
                         fresh = true;
                 }
                 execs_check_deadlines(shim_monotonic_usec());
+                containers_check_deadlines(shim_monotonic_usec());
                 if (n == 0 && has_ended)
                         return; /* somebody does not read */
                 if (n == 0 && fresh && timeout == IDLE_MSEC) {
@@ -203,6 +205,8 @@ static void on_signal(struct source *s, _unused_ uint32_t events)
         /* The machine goes down: the containers were told as well, and have their time to end in.
          */
         shim.ending = true;
+        if (!shim.signalled)
+                shim.signalled = shim_monotonic_usec();
         shim_check_end();
 }
 

@@ -45,6 +45,7 @@ struct shim {
         struct sandbox sandbox;
         struct list containers, execs;
         bool ending;            /* a shutdown: nothing new starts */
+        uint64_t signalled;     /* monotonic: when the machine began to go down; 0: it does not */
         uint64_t last_sequence; /* of events */
 };
 extern struct shim shim;
@@ -96,6 +97,10 @@ void container_delete(struct reply_to to, const char *id);
 void container_attach(struct reply_to to, const struct shim_message *m);
 void containers_kill_all(void);
 bool containers_have_ended(void);
+/* The machine goes down: when the next container's time to end by itself is over. UINT64_MAX: none.
+ */
+uint64_t containers_deadline(void);
+void containers_check_deadlines(uint64_t now_usec);
 /* Every container's state to a connection that said HELLO; then what is not acknowledged. */
 void containers_tell(struct connection *c);
 void containers_acknowledge(uint64_t sequence);

@@ -420,6 +420,7 @@ void rig_compile(const char *id, const struct rig_container *c, struct plan_writ
                 .gid = c->gid,
                 .umask = c->umask,
                 .oom_score_adj = c->oom_score_adj,
+                .stop_sec = c->stop_sec,
                 .cap_bounding = caps,
                 .cap_permitted = c->uid ? 0 : caps,
                 .cap_effective = c->uid ? 0 : caps,

@@ -47,6 +47,7 @@ struct rig_container {
         uint64_t log_max_size;
         uint32_t log_max_files;
         int32_t oom_score_adj; /* with PLAN_HAS_OOM_SCORE */
+        uint32_t stop_sec;
 };
 
 struct rig_outcome {

@@ -358,7 +358,9 @@ TEST(after_sigterm_containers_end_in_their_own_time_and_then_the_sandbox)
 
         rig_up(&plain);
         id = create_and_start(&(struct rig_container){
-                .argv = rig_sh("trap 'exit 9' TERM; while :; do sleep 0.02; done") });
+                .argv = rig_sh("trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done"),
+                .stop_sec = 30 });
+        rig_wait_for_log(id, "up");
         CHECK_INT(kill(rig_shim, SIGTERM), 0);
         usleep(300 * 1000); /* a container killed for it would be gone by now */
         CHECK_INT(rig_request(SHIM_KILL, id, SIGTERM, NULL, 0, NULL), 0);
@@ -368,6 +370,21 @@ TEST(after_sigterm_containers_end_in_their_own_time_and_then_the_sandbox)
         rig_shim = 0;
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
         check_record(id, "\"exitCode\":9");
+}
+
+TEST(after_sigterm_a_container_that_does_not_end_is_killed_at_its_time)
+{
+        const char *id;
+        int status;
+
+        rig_up(&plain);
+        id = create_and_start(&(struct rig_container){ .argv = sleeper.argv, .stop_sec = 1 });
+        CHECK_INT(kill(rig_shim, SIGTERM), 0);
+        CHECK(!rig_poll(SHIM_EV_EXITED, id, 0, 500, &m));
+        rig_wait(SHIM_EV_EXITED, id, 0, &m);
+        CHECK_INT(m.m.value, 137);
+        CHECK_INT(waitpid(rig_shim, &status, 0), rig_shim);
+        rig_shim = 0;
 }
 
 TEST(sigterm_ends_a_sandbox_without_containers_at_once)
