@@ -7,6 +7,7 @@
 #include "base/http-server.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/prometheus.h"
 #include "base/text.h"
 #include "netproxy/metrics.h"
 
@@ -110,13 +111,14 @@ static void answer_metrics(const struct health *h, struct http_exchange *x)
         _cleanup_strbuf_ struct strbuf b = { 0 };
 
         metrics_add_sync(&b, h->sync);
-        metrics_add_process(&b, sync_state(h->sync)->started_at);
+        prometheus_add_process(&b, sync_state(h->sync)->started_at);
+        prometheus_add_build_info(&b);
         add_answers(&b, "proxy_healthz_total", h->healthz_answers);
         add_answers(&b, "proxy_livez_total", h->livez_answers);
         if (b.failed)
                 http_answer_text(x, 500, "out of memory\n");
         else
-                http_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", b.data, b.len);
+                http_answer(x, 200, PROMETHEUS_CONTENT_TYPE, b.data, b.len);
 }
 
 static void on_metrics(struct http_exchange *x, void *userdata)

@@ -1,13 +1,10 @@
 #include "netproxy/metrics.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#include "base/fs.h"
+#include "base/prometheus.h"
 
 const char *metrics_family_name(size_t family)
 {
@@ -16,8 +13,11 @@ const char *metrics_family_name(size_t family)
 
 void metrics_add_head(struct strbuf *b, const char *name, const char *type, const char *help)
 {
-        strbuf_addf(b, "# HELP kubeproxy_%s [ALPHA] %s\n# TYPE kubeproxy_%s %s\n", name, help, name,
-                    type);
+        char full_name[96], full_help[160];
+
+        snprintf(full_name, sizeof full_name, "kubeproxy_%s", name);
+        snprintf(full_help, sizeof full_help, "[ALPHA] %s", help);
+        prometheus_add_head(b, full_name, type, full_help);
 }
 
 /* ---- by family ---- */
@@ -147,65 +147,4 @@ void metrics_add_sync(struct strbuf *b, struct sync *sync)
         add_histograms(b, sync);
         add_without_local(b, sync, sync_state(sync));
         add_changes(b, sync_state(sync));
-}
-
-/* ---- the process, by the names that every Prometheus client library has ---- */
-static void add_process(struct strbuf *b, const char *name, const char *type, const char *help,
-                        double value)
-{
-        strbuf_addf(b, "# HELP process_%s %s\n# TYPE process_%s %s\nprocess_%s %.15g\n", name, help,
-                    name, type, name, value);
-}
-
-static void add_memory(struct strbuf *b)
-{
-        _cleanup_free_ char *line = NULL;
-        _cleanup_strv_ char **pages = NULL;
-        uint64_t size, resident, page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-        if (fs_read_line_at(AT_FDCWD, "/proc/self/statm", &line) < 0 ||
-            strv_split(line, " ", &pages) < 0 || strv_len(pages) < 2 ||
-            text_to_u64(pages[0], &size) < 0 || text_to_u64(pages[1], &resident) < 0)
-                return;
-        add_process(b, "virtual_memory_bytes", "gauge", "Virtual memory size in bytes.",
-                    (double)(size * page));
-        add_process(b, "resident_memory_bytes", "gauge", "Resident memory size in bytes.",
-                    (double)(resident * page));
-}
-
-static void add_descriptors(struct strbuf *b)
-{
-        _cleanup_strv_ char **names = NULL;
-        struct rlimit limit;
-
-        if (fs_list_at(AT_FDCWD, "/proc/self/fd", &names) == 0) /* one of them is this look's */
-                add_process(b, "open_fds", "gauge", "Number of open file descriptors.",
-                            (double)strv_len(names) - 1);
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-                add_process(b, "max_fds", "gauge", "Maximum number of open file descriptors.",
-                            (double)limit.rlim_cur);
-}
-
-static double seconds_of(const struct timeval *t)
-{
-        return (double)t->tv_sec + (double)t->tv_usec / USEC_PER_SEC;
-}
-
-void metrics_add_process(struct strbuf *b, usec_t started_at)
-{
-        struct rusage usage;
-
-        if (getrusage(RUSAGE_SELF, &usage) == 0)
-                add_process(b, "cpu_seconds_total", "counter",
-                            "Total user and system CPU time spent in seconds.",
-                            seconds_of(&usage.ru_utime) + seconds_of(&usage.ru_stime));
-        add_process(b, "start_time_seconds", "gauge",
-                    "Start time of the process since unix epoch in seconds.",
-                    (double)started_at / USEC_PER_SEC);
-        add_memory(b);
-        add_descriptors(b);
-        strbuf_add(b, "# HELP kubernetes_build_info [ALPHA] The version of Kubernetes that this is "
-                      "compatible with\n# TYPE kubernetes_build_info gauge\n"
-                      "kubernetes_build_info{git_version=\"" KUBERNETES_VERSION
-                      "\",skiff_version=\"" SKIFF_VERSION "\"} 1\n");
 }

@@ -11,5 +11,3 @@ const char *metrics_family_name(size_t family); /* the label ip_family */
 /* The two lines before the values of kubeproxy_@name. */
 void metrics_add_head(struct strbuf *b, const char *name, const char *type, const char *help);
 void metrics_add_sync(struct strbuf *b, struct sync *sync);
-/* This process, and which version it is. @started_at: CLOCK_REALTIME. */
-void metrics_add_process(struct strbuf *b, usec_t started_at);

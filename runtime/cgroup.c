@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "runtime/cgroup-devices.h"
 #include "runtime/cgroup-systemd.h"
+#include "runtime/cgroup-usage.h"
 
 #define SHIMS_GROUP       "skiff-shims"
 #define REMOVE_FIRST_USEC (5 * USEC_PER_MSEC)
@@ -570,44 +571,42 @@ void cgroup_remove_container(struct cgroup_tree *t, const char *parent, const ch
         }
 }
 
-/* The number behind @key ("usage_usec 12" in cpu.stat, or a file that is one number). */
-static uint64_t read_number(int fd, const char *file, const char *key)
+/* Of the group at @path below root_fd. */
+static int read_usage(const struct cgroup_tree *t, const char *path, struct runtime_usage *ret)
 {
-        _cleanup_free_ char *text = NULL;
-        uint64_t value = UINT64_MAX;
-        char *state = NULL;
+        _cleanup_close_ int fd = openat(t->root_fd, path,
+                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-        if (fs_read_line_at(fd, file, &text) < 0)
-                return UINT64_MAX;
-        for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
-                const char *rest = key ? startswith(line, key) : line;
-
-                if (rest && key && *rest++ != ' ')
-                        continue;
-                if (rest && text_to_u64(rest, &value) == 0)
-                        return value;
-        }
-        return UINT64_MAX;
+        if (fd < 0)
+                return -errno;
+        cgroup_usage_read(fd, ret);
+        return 0;
 }
 
 int cgroup_container_usage(const struct cgroup_tree *t, const char *parent, const char *id,
-                           struct container_usage *ret)
+                           struct runtime_usage *ret)
 {
         _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -1;
-        uint64_t inactive;
         int r = translate_container(t, parent, id, &path, NULL);
 
-        if (r < 0)
-                return r;
-        fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        ret->cpu_usec = read_number(fd, "cpu.stat", "usage_usec");
-        ret->pids = read_number(fd, "pids.current", NULL);
-        ret->memory_current = ret->memory_working_set = read_number(fd, "memory.current", NULL);
-        inactive = read_number(fd, "memory.stat", "inactive_file");
-        if (ret->memory_current != UINT64_MAX && inactive != UINT64_MAX)
-                ret->memory_working_set -= MIN(inactive, ret->memory_current);
+        return r < 0 ? r : read_usage(t, path, ret);
+}
+
+int cgroup_usage(const struct cgroup_tree *t, const char *path, struct runtime_usage *ret)
+{
+        _cleanup_free_ char *place = NULL;
+        int r = translate(t, path, &place, NULL);
+
+        return r < 0 ? r : read_usage(t, place, ret);
+}
+
+int cgroup_machine_usage(struct runtime_usage *ret)
+{
+        bool is_hybrid;
+        _cleanup_close_ int mount_fd = open_mount(&is_hybrid, NULL);
+
+        if (mount_fd < 0)
+                return mount_fd;
+        cgroup_usage_read_machine(mount_fd, ret);
         return 0;
 }

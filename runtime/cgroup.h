@@ -57,4 +57,8 @@ int cgroup_kill_container(struct cgroup_tree *t, const char *parent, const char 
 void cgroup_remove_container(struct cgroup_tree *t, const char *parent, const char *id);
 /* -ENOENT when it does not exist. */
 int cgroup_container_usage(const struct cgroup_tree *t, const char *parent, const char *id,
-                           struct container_usage *ret);
+                           struct runtime_usage *ret);
+/* The same for a group above containers. */
+int cgroup_usage(const struct cgroup_tree *t, const char *path, struct runtime_usage *ret);
+/* Of all that runs on this machine. */
+int cgroup_machine_usage(struct runtime_usage *ret);

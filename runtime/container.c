@@ -373,7 +373,7 @@ int container_inspect(const struct runtime *rt, const char *container_id, json_t
         return r < 0 ? err_wrap(err, r, "config.json of container '%s'", container_id) : 0;
 }
 
-int container_usage(const struct runtime *rt, const char *container_id, struct container_usage *ret)
+int container_usage(const struct runtime *rt, const char *container_id, struct runtime_usage *ret)
 {
         struct container *c = container_get(rt, container_id);
 

@@ -367,6 +367,16 @@ int runtime_cgroup_apply(struct runtime *rt, const char *path, const struct oci_
         return cgroup_apply(rt->cgroups, path, r, err);
 }
 
+int runtime_cgroup_usage(const struct runtime *rt, const char *path, struct runtime_usage *ret)
+{
+        return cgroup_usage(rt->cgroups, path, ret);
+}
+
+int runtime_machine_usage(struct runtime_usage *ret)
+{
+        return cgroup_machine_usage(ret);
+}
+
 int runtime_cgroup_remove(struct runtime *rt, const char *path, struct err *err)
 {
         return cgroup_remove(rt->cgroups, path, err);

@@ -76,6 +76,19 @@ int runtime_cgroup_apply(struct runtime *rt, const char *path, const struct oci_
  * -EAGAIN: still dying. */
 int runtime_cgroup_remove(struct runtime *rt, const char *path, struct err *err);
 
+/* Read now; UINT64_MAX: not known here, or no limit. */
+struct runtime_usage {
+        uint64_t cpu_usec; /* ever since it was made */
+        uint64_t memory_current, memory_working_set, memory_anon, memory_limit; /* bytes */
+        uint64_t page_faults, major_page_faults;
+        uint64_t swap_current, swap_limit; /* bytes, without memory */
+        uint64_t pids;
+};
+/* Of "kubepods/burstable/pod<uid>". -ENOENT when it does not exist. */
+int runtime_cgroup_usage(const struct runtime *rt, const char *path, struct runtime_usage *ret);
+/* Of the whole machine; limits are its sizes. */
+int runtime_machine_usage(struct runtime_usage *ret);
+
 /* ---- sandboxes ---- */
 struct runtime_port {
         uint8_t protocol; /* IPPROTO_TCP, _UDP, _SCTP */
@@ -180,11 +193,8 @@ void container_foreach(const struct runtime *rt, const char *sandbox_id, /* NULL
 /* config.json as recorded; new reference. */
 int container_inspect(const struct runtime *rt, const char *container_id, json_t **ret,
                       struct err *err);
-struct container_usage { /* from cgroup v2, read now; UINT64_MAX: not known here */
-        uint64_t cpu_usec, memory_current, memory_working_set, pids;
-};
-int container_usage(const struct runtime *rt, const char *container_id,
-                    struct container_usage *ret);
+/* -ENOENT: it has no cgroup any more. */
+int container_usage(const struct runtime *rt, const char *container_id, struct runtime_usage *ret);
 
 /* ---- exec ---- */
 struct exec_result {

@@ -113,7 +113,7 @@ TEST(a_container_gets_a_leaf_with_its_device_filter)
         _cleanup_(cgroup_leaf_done)
         struct cgroup_leaf leaf = { .fd = -1 };
         struct device_filters *filters = device_filters_new();
-        struct container_usage usage;
+        struct runtime_usage usage;
         struct oci_resources r;
 
         open_tree_of_ours();
@@ -130,6 +130,11 @@ TEST(a_container_gets_a_leaf_with_its_device_filter)
         device_filters_free(filters);
         CHECK(cgroup_container_usage(tree, "kubepods/burstable/podx", id, &usage) == 0);
         CHECK(usage.cpu_usec != UINT64_MAX);
+        CHECK(cgroup_usage(tree, "kubepods/burstable/podx", &usage) == 0);
+        CHECK(usage.cpu_usec != UINT64_MAX);
+        CHECK(cgroup_usage(tree, "kubepods/burstable/pody", &usage) == -ENOENT);
+        CHECK(cgroup_machine_usage(&usage) == 0);
+        CHECK(usage.cpu_usec != UINT64_MAX && usage.memory_working_set < usage.memory_limit);
         cgroup_remove_container(tree, "kubepods/burstable/podx", id);
         CHECK(cgroup_container_usage(tree, "kubepods/burstable/podx", id, &usage) == -ENOENT);
         CHECK(cgroup_remove(tree, "kubepods", NULL) == 0);
@@ -174,7 +179,7 @@ TEST(a_leaf_that_is_still_busy_is_removed_from_the_loop)
         cgroup_remove_container(tree, "pod", id);
         CHECK_INT(exit_code_of(pid), 128 + SIGKILL);
         for (int i = 0; i < 100; i++) {
-                struct container_usage usage;
+                struct runtime_usage usage;
 
                 if (cgroup_container_usage(tree, "pod", id, &usage) == -ENOENT)
                         break;

@@ -1,0 +1,113 @@
+#include "base/prometheus.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/json.h"
+
+void prometheus_add_head(struct strbuf *b, const char *name, const char *type, const char *help)
+{
+        strbuf_addf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void add_escaped(struct strbuf *b, const char *value)
+{
+        for (const char *p = value; *p; p++) {
+                if (*p == '\n')
+                        strbuf_add(b, "\\n");
+                else if (*p == '"' || *p == '\\')
+                        strbuf_addf(b, "\\%c", *p);
+                else
+                        strbuf_add_n(b, p, 1);
+        }
+}
+
+void prometheus_add_sample(struct strbuf *b, const char *name,
+                           const struct prometheus_label *labels, size_t n, double value, usec_t at)
+{
+        char text[JSON_REAL_TEXT_MAX];
+
+        strbuf_add(b, name);
+        for (size_t i = 0; i < n; i++) {
+                strbuf_addf(b, "%c%s=\"", i == 0 ? '{' : ',', labels[i].name);
+                add_escaped(b, labels[i].value);
+                strbuf_add(b, "\"");
+        }
+        strbuf_addf(b, "%s %s", n > 0 ? "}" : "", json_real_format(value, text));
+        if (at > 0)
+                strbuf_addf(b, " %" PRIu64, at / USEC_PER_MSEC);
+        strbuf_add(b, "\n");
+}
+
+/* ---- this process ---- */
+static void add_process(struct strbuf *b, const char *name, const char *type, const char *help,
+                        double value)
+{
+        prometheus_add_head(b, name, type, help);
+        prometheus_add_sample(b, name, NULL, 0, value, 0);
+}
+
+static void add_memory(struct strbuf *b)
+{
+        _cleanup_free_ char *line = NULL;
+        _cleanup_strv_ char **pages = NULL;
+        uint64_t size, resident, page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+        if (fs_read_line_at(AT_FDCWD, "/proc/self/statm", &line) < 0 ||
+            strv_split(line, " ", &pages) < 0 || strv_len(pages) < 2 ||
+            text_to_u64(pages[0], &size) < 0 || text_to_u64(pages[1], &resident) < 0)
+                return;
+        add_process(b, "process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.",
+                    (double)(size * page));
+        add_process(b, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
+                    (double)(resident * page));
+}
+
+static void add_descriptors(struct strbuf *b)
+{
+        _cleanup_strv_ char **names = NULL;
+        struct rlimit limit;
+
+        if (fs_list_at(AT_FDCWD, "/proc/self/fd", &names) == 0) /* one of them is this look's */
+                add_process(b, "process_open_fds", "gauge", "Number of open file descriptors.",
+                            (double)strv_len(names) - 1);
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+                add_process(b, "process_max_fds", "gauge",
+                            "Maximum number of open file descriptors.", (double)limit.rlim_cur);
+}
+
+static double seconds_of(const struct timeval *t)
+{
+        return (double)t->tv_sec + (double)t->tv_usec / USEC_PER_SEC;
+}
+
+void prometheus_add_process(struct strbuf *b, usec_t started_at)
+{
+        struct rusage usage;
+
+        if (getrusage(RUSAGE_SELF, &usage) == 0)
+                add_process(b, "process_cpu_seconds_total", "counter",
+                            "Total user and system CPU time spent in seconds.",
+                            seconds_of(&usage.ru_utime) + seconds_of(&usage.ru_stime));
+        add_process(b, "process_start_time_seconds", "gauge",
+                    "Start time of the process since unix epoch in seconds.",
+                    (double)started_at / USEC_PER_SEC);
+        add_memory(b);
+        add_descriptors(b);
+}
+
+void prometheus_add_build_info(struct strbuf *b)
+{
+        static const struct prometheus_label labels[] = {
+                { "git_version", KUBERNETES_VERSION },
+                { "skiff_version", SKIFF_VERSION },
+        };
+
+        prometheus_add_head(b, "kubernetes_build_info", "gauge",
+                            "[ALPHA] The version of Kubernetes that this is compatible with");
+        prometheus_add_sample(b, "kubernetes_build_info", labels, ARRAY_SIZE(labels), 1, 0);
+}
