@@ -16,6 +16,7 @@
 #include "kubelet/port-forward.h"
 #include "kubelet/remote-exec.h"
 #include "kubelet/server.h"
+#include "kubelet/stats.h"
 
 #define SOCKET_MODE  0660
 #define SOCKET_GROUP "skiff"
@@ -28,6 +29,7 @@ struct front {
         struct server *server;
         struct remote_execs *execs;
         struct port_forwards *forwards;
+        struct stats *stats;
         struct local_api *local;
         struct http_server *local_server;
 };
@@ -130,6 +132,21 @@ static void on_port_forward(struct http_exchange *x, const char *namespace, cons
                 http_answer_text(x, 500, "out of memory");
 }
 
+static char *on_metrics(enum server_route route, void *userdata)
+{
+        const struct front *f = userdata;
+
+        return route == ROUTE_METRICS_RESOURCE ? stats_resource_metrics(f->stats)
+                                               : stats_agent_metrics(f->stats);
+}
+
+static json_t *on_stats_summary(bool only_cpu_and_memory, void *userdata)
+{
+        const struct front *f = userdata;
+
+        return stats_summary(f->stats, only_cpu_and_memory);
+}
+
 static const struct server_ops *server_ops_of(struct front *f, struct server_ops *ops)
 {
         *ops = (struct server_ops){ .list_pods = on_list_pods,
@@ -137,6 +154,8 @@ static const struct server_ops *server_ops_of(struct front *f, struct server_ops
                                     .find_log = on_find_log,
                                     .exec = on_exec,
                                     .port_forward = on_port_forward,
+                                    .metrics = on_metrics,
+                                    .stats_summary = on_stats_summary,
                                     .userdata = f };
         return ops;
 }
@@ -245,6 +264,8 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
         if (r == 0)
                 r = port_forwards_new(f->ctx->event, f->ctx->rt,
                                       f->ctx->config->streaming_idle_usec, &f->forwards);
+        if (r == 0)
+                r = stats_new(f->ctx, f->options.pods, &f->stats);
         if (r < 0)
                 return err_sys(err, r, "start the servers");
         server_ops_of(f, &o.ops);
@@ -289,6 +310,7 @@ struct front *front_free(struct front *f)
         server_free(f->server);
         remote_execs_free(f->execs);
         port_forwards_free(f->forwards);
+        stats_free(f->stats);
         http_server_free(f->local_server);
         local_api_free(f->local);
         free(f->socket_path);

@@ -116,12 +116,24 @@ static enum server_route route_of(struct server_request *r, const char *first, s
         }
         if (streq(first, "/portForward"))
                 return ROUTE_UNKNOWN;
+        if (streq(first, "/metrics") && n == 0)
+                return ROUTE_METRICS;
+        if (streq(first, "/metrics") && n == 1 && streq(r->names[0], "resource"))
+                return ROUTE_METRICS_RESOURCE;
+        if (streq(first, "/stats"))
+                return n == 1 && streq(r->names[0], "summary") ? ROUTE_STATS_SUMMARY
+                                                               : ROUTE_UNKNOWN;
         return ROUTE_NONE;
 }
 
 bool server_route_is_upgrade(enum server_route route)
 {
         return route == ROUTE_EXEC || route == ROUTE_ATTACH || route == ROUTE_PORT_FORWARD;
+}
+
+bool server_route_takes_post(enum server_route route)
+{
+        return server_route_is_upgrade(route) || route == ROUTE_STATS_SUMMARY;
 }
 
 int server_request_parse(const char *method, const char *path, struct server_request *ret)
@@ -137,7 +149,7 @@ int server_request_parse(const char *method, const char *path, struct server_req
         r.route = route_of(&r, r.text, n);
         /* Go's own mux, which has /healthz, does not look at the method. */
         r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET") ||
-                         (server_route_is_upgrade(r.route) && streq(method, "POST"));
+                         (server_route_takes_post(r.route) && streq(method, "POST"));
         r.is_debug = r.route == ROUTE_CONTAINER_LOGS || server_route_is_upgrade(r.route);
         *ret = r;
         return 0;

@@ -14,6 +14,9 @@ enum server_route {
         ROUTE_EXEC,
         ROUTE_ATTACH,
         ROUTE_PORT_FORWARD,
+        ROUTE_METRICS,          /* about the agent */
+        ROUTE_METRICS_RESOURCE, /* about pods, for metrics-server */
+        ROUTE_STATS_SUMMARY,
 };
 
 struct server_request {
@@ -29,6 +32,6 @@ struct server_request {
 
 /* @path: decoded and normal, as from http_exchange_path(). 0 or -ENOMEM. */
 int server_request_parse(const char *method, const char *path, struct server_request *ret);
-/* It takes the connection over; POST is as good as GET. */
-bool server_route_is_upgrade(enum server_route route);
+bool server_route_is_upgrade(enum server_route route); /* it takes the connection over */
+bool server_route_takes_post(enum server_route route); /* POST is as good as GET */
 void server_request_done(struct server_request *r);

@@ -7,6 +7,7 @@
 #include "base/http-server.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/prometheus.h"
 #include "base/text.h"
 #include "kubelet/config.h"
 #include "kubelet/server-auth.h"
@@ -124,6 +125,27 @@ static void answer_pods(const struct server *s, struct http_exchange *x)
                 http_answer_text(x, 500, "out of memory");
 }
 
+static void answer_metrics(const struct server *s, struct http_exchange *x, enum server_route route)
+{
+        _cleanup_free_ char *text = s->ops.metrics(route, s->ops.userdata);
+
+        if (text)
+                http_answer(x, 200, PROMETHEUS_CONTENT_TYPE, text, strlen(text));
+        else
+                http_answer_text(x, 500, "out of memory");
+}
+
+static void answer_summary(const struct server *s, struct http_exchange *x)
+{
+        const char *only = http_exchange_query(x, "only_cpu_and_memory");
+        json_t *summary = s->ops.stats_summary(only && streq(only, "true"), s->ops.userdata);
+
+        if (summary)
+                http_answer_json(x, 200, summary);
+        else
+                http_answer_text(x, 500, "out of memory");
+}
+
 /* The caller may do it: so it is done. */
 static void route(struct server *s, struct http_exchange *x, const struct server_request *r)
 {
@@ -133,7 +155,7 @@ static void route(struct server *s, struct http_exchange *x, const struct server
         }
         if (r->route != ROUTE_NONE && r->route != ROUTE_UNKNOWN && !r->is_method_ok) {
                 (void)http_exchange_add_header(x, "Allow",
-                                               server_route_is_upgrade(r->route) ? "GET, POST"
+                                               server_route_takes_post(r->route) ? "GET, POST"
                                                                                  : "GET");
                 http_answer_text(x, 405, "405: Method Not Allowed");
                 return;
@@ -158,6 +180,13 @@ static void route(struct server *s, struct http_exchange *x, const struct server
                 return;
         case ROUTE_PORT_FORWARD:
                 s->ops.port_forward(x, r->names[0], r->names[1], r->names[3], s->ops.userdata);
+                return;
+        case ROUTE_METRICS:
+        case ROUTE_METRICS_RESOURCE:
+                answer_metrics(s, x, r->route);
+                return;
+        case ROUTE_STATS_SUMMARY:
+                answer_summary(s, x);
                 return;
         case ROUTE_UNKNOWN:
                 http_answer_text(x, 404, "404: Page Not Found");

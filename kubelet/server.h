@@ -1,7 +1,7 @@
 /*
  * The kubelet's servers: HTTPS on :10250 for the API server, metrics collectors and
- * administrators (/healthz, /pods, /containerLogs, /exec, /attach,
- * /portForward), and /healthz alone on 127.0.0.1:10248.
+ * administrators (/healthz, /pods, /containerLogs, /exec, /attach, /portForward, /metrics,
+ * /stats/summary), and /healthz alone on 127.0.0.1:10248.
  *
  * Every request to :10250, also for a path that does not exist, is authenticated and authorized
  * before anything else is said about it (server-auth).
@@ -10,6 +10,7 @@
 #pragma once
 #include "base/http-server.h"
 #include "base/kube-client.h"
+#include "kubelet/server-route.h"
 
 struct kubelet_config;
 struct server; /* opaque */
@@ -38,6 +39,11 @@ struct server_ops {
         /* Answers @x: connections to a pod's loopback. */
         void (*port_forward)(struct http_exchange *x, const char *namespace, const char *pod,
                              const char *uid, void *userdata);
+        /* Prometheus' text for ROUTE_METRICS and ROUTE_METRICS_RESOURCE; owned, NULL without
+         * memory. */
+        char *(*metrics)(enum server_route route, void *userdata);
+        /* stats v1alpha1's Summary; new reference, or NULL without memory. */
+        json_t *(*stats_summary)(bool only_cpu_and_memory, void *userdata);
         /* False: no sync for too long. NULL: always true. */
         bool (*is_sync_loop_healthy)(void *userdata);
         void *userdata;

@@ -77,6 +77,16 @@ static int find_log(const char *container_id, char **ret_path, bool *ret_is_runn
         return 0;
 }
 
+static char *metrics(enum server_route route, void _unused_ *userdata)
+{
+        return strdup(route == ROUTE_METRICS_RESOURCE ? "of_pods 1\n" : "of_agent 1\n");
+}
+
+static json_t *stats_summary(bool only_cpu_and_memory, void _unused_ *userdata)
+{
+        return json_pack("{s:b}", "only", only_cpu_and_memory);
+}
+
 static bool is_healthy(void *userdata)
 {
         json_auto_t *state = read_state(userdata);
@@ -156,6 +166,8 @@ int main(int argc, char **argv)
         o.ops = (struct server_ops){ .list_pods = list_pods,
                                      .pod_status = pod_status,
                                      .find_log = find_log,
+                                     .metrics = metrics,
+                                     .stats_summary = stats_summary,
                                      .is_sync_loop_healthy = is_healthy,
                                      .userdata = &state };
         if (server_new(event, &o, &state.server, &err) < 0)

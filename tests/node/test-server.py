@@ -208,7 +208,8 @@ class Access(Node):
         self.api.allowed.add(("reader", "get", "pods"))
         self.api.allowed.add(("reader", "get", "metrics"))
         self.assertEqual(self.ask("/pods", "reader")[0], 200)
-        self.assertEqual(self.ask("/metrics", "reader")[0], 404)
+        self.assertEqual(self.ask("/metrics", "reader"), (200, b"of_agent 1\n"))
+        self.assertEqual(self.ask("/stats/summary", "reader")[0], 403)
         status, body = self.ask("/containerLogs/ns/pod/c", "reader")
         self.assertEqual((status, body), (403, b"Forbidden (user=reader, verb=get, resource=nodes, subresource(s)=[proxy])\n"))
         self.assertEqual(self.ask("/healthz", "reader")[1], b"Forbidden (user=reader, verb=get, resource=nodes, subresource(s)=[healthz proxy])\n")
@@ -228,6 +229,19 @@ class Access(Node):
         with self.connect() as s:
             self.send(s, "/pods", method="HEAD", headers=("Connection: close",))
             self.assertTrue(s.recv(1000).startswith(b"HTTP/1.1 403 "))
+
+    def test_metrics_and_stats_need_their_own_rights(self):
+        for path, right in (("/metrics/resource", "metrics"), ("/metrics", "metrics"), ("/stats/summary", "stats")):
+            self.assertEqual(self.ask(path, "reader"),
+                             (403, f"Forbidden (user=reader, verb=get, resource=nodes, subresource(s)=[{right}])\n".encode()))
+        self.assertEqual(self.ask("/metrics/resource"), (200, b"of_pods 1\n"))
+        self.assertEqual(self.ask("/metrics", method="POST")[0], 405)
+        self.assertEqual(self.ask("/metrics/cadvisor")[0], 404)
+        for query, only in (("", False), ("?only_cpu_and_memory=true", True), ("?only_cpu_and_memory=1", False)):
+            for method in ("GET", "POST"):
+                status, body = self.ask("/stats/summary" + query, method=method, headers=("Content-Length: 0",) if method == "POST" else ())
+                self.assertEqual((status, json.loads(body)), (200, {"only": only}))
+        self.assertEqual(self.ask("/stats/summary", method="DELETE")[0], 405)
 
     def test_a_token_is_reviewed_once_and_its_rights_too(self):
         self.api.tokens["good"] = {"username": "sa", "uid": "7", "groups": ["g"], "extra": {"k": ["v"]}}

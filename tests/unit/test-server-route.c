@@ -76,7 +76,14 @@ TEST(paths_find_their_handlers)
                 { "/containerLogs/a/b/c/", ROUTE_CONTAINER_LOGS },
                 { "/containerLogs/a/b/c/d", ROUTE_UNKNOWN },
                 { "/containerLogs/a/b/c/d/e/f", ROUTE_UNKNOWN },
-                { "/metrics", ROUTE_NONE },
+                { "/metrics", ROUTE_METRICS },
+                { "/metrics/", ROUTE_METRICS },
+                { "/metrics/resource", ROUTE_METRICS_RESOURCE },
+                { "/metrics/resource/x", ROUTE_NONE },
+                { "/metrics/cadvisor", ROUTE_NONE },
+                { "/stats", ROUTE_UNKNOWN },
+                { "/stats/summary", ROUTE_STATS_SUMMARY },
+                { "/stats/summary/x", ROUTE_UNKNOWN },
                 { "/configz", ROUTE_NONE },
                 { "/exec/a/b", ROUTE_UNKNOWN },
                 { "/exec/a/b/c", ROUTE_EXEC },
@@ -114,6 +121,12 @@ TEST(names_are_taken_from_the_path)
         CHECK_STR(r.names[2], "c");
         CHECK_STR(r.names[3], "uid");
         CHECK(r.is_debug && r.is_method_ok);
+        server_request_done(&r);
+        CHECK_INT(server_request_parse("POST", "/stats/summary", &r), 0);
+        CHECK(r.is_method_ok && !r.is_debug);
+        server_request_done(&r);
+        CHECK_INT(server_request_parse("POST", "/metrics/resource", &r), 0);
+        CHECK(!r.is_method_ok);
         server_request_done(&r);
         CHECK_INT(server_request_parse("DELETE", "/exec/ns/pod/c", &r), 0);
         CHECK_STR(r.names[2], "c");
