@@ -37,15 +37,12 @@ run:
 stop:
 	@tools/standalone stop
 
-# Tiers in the order of their cost, each on top of what the one before has shown.
-test: unit
+test: all
 	@tools/setup run test
-	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite kernel --suite node
-	tests/cluster/run
-	tests/boot/run
+	@tools/test $(BUILD)
 
 unit: all
-	meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite unit
+	@tools/test $(BUILD) unit
 
 cluster: all
 	@tools/setup run test
