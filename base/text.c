@@ -347,7 +347,7 @@ bool is_hex_lower(const char *s, size_t n)
 
 static bool is_label_n(const char *s, size_t n)
 {
-        if (n == 0 || n > 63 || s[0] == '-' || s[n - 1] == '-')
+        if (n == 0 || s[0] == '-' || s[n - 1] == '-')
                 return false;
         for (size_t i = 0; i < n; i++)
                 if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '-'))
@@ -357,7 +357,9 @@ static bool is_label_n(const char *s, size_t n)
 
 bool is_dns_label(const char *s)
 {
-        return is_label_n(s, strlen(s));
+        size_t n = strlen(s);
+
+        return n <= 63 && is_label_n(s, n);
 }
 
 bool is_dns_subdomain(const char *s)

@@ -71,8 +71,8 @@ int strv_split(const char *s, const char *separators, char ***ret);
 /* Lower-case hex of @n bytes into @out (2n + 1). */
 void hex_encode(const void *bytes, size_t n, char *out);
 bool is_hex_lower(const char *s, size_t n); /* exactly @n lower-case hex digits and no more */
-/* RFC 1123: labels of 1 to 63 [a-z0-9-], no '-' at either end; subdomain: labels with dots, <= 253.
- */
+/* RFC 1123 as Kubernetes reads it: a label is 1 to 63 of [a-z0-9-] with no '-' at either end, a
+ * subdomain such labels with dots, at most 253 in all; no label in it is held to 63. */
 bool is_dns_label(const char *s);
 bool is_dns_subdomain(const char *s);
 /* 64-bit FNV-1a; good for tables and names, not against an adversary. */

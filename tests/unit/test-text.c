@@ -46,6 +46,7 @@ TEST(names_follow_rfc_1123)
         CHECK(!is_dns_label("Web"));
         CHECK(!is_dns_label("a.b"));
         CHECK(is_dns_subdomain("a.b-c.d"));
+        CHECK(is_dns_subdomain(long_label)); /* generated pod names get this long */
         CHECK(!is_dns_subdomain("a..b"));
         CHECK(!is_dns_subdomain(""));
 }
