@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/json.h"
 
 void prometheus_add_head(struct strbuf *b, const char *name, const char *type, const char *help)
 {
@@ -29,15 +28,14 @@ static void add_escaped(struct strbuf *b, const char *value)
 void prometheus_add_sample(struct strbuf *b, const char *name,
                            const struct prometheus_label *labels, size_t n, double value, usec_t at)
 {
-        char text[JSON_REAL_TEXT_MAX];
-
         strbuf_add(b, name);
         for (size_t i = 0; i < n; i++) {
                 strbuf_addf(b, "%c%s=\"", i == 0 ? '{' : ',', labels[i].name);
                 add_escaped(b, labels[i].value);
                 strbuf_add(b, "\"");
         }
-        strbuf_addf(b, "%s %s", n > 0 ? "}" : "", json_real_format(value, text));
+        /* µs since 1970 need 16 digits. No daemon has a locale, so that the point is a point. */
+        strbuf_addf(b, "%s %.16g", n > 0 ? "}" : "", value);
         if (at > 0)
                 strbuf_addf(b, " %" PRIu64, at / USEC_PER_MSEC);
         strbuf_add(b, "\n");
@@ -49,6 +47,13 @@ static void add_process(struct strbuf *b, const char *name, const char *type, co
 {
         prometheus_add_head(b, name, type, help);
         prometheus_add_sample(b, name, NULL, 0, value, 0);
+}
+
+void prometheus_add_start_time(struct strbuf *b, usec_t started_at)
+{
+        add_process(b, "process_start_time_seconds", "gauge",
+                    "Start time of the process since unix epoch in seconds.",
+                    (double)started_at / USEC_PER_SEC);
 }
 
 static void add_memory(struct strbuf *b)
@@ -93,9 +98,7 @@ void prometheus_add_process(struct strbuf *b, usec_t started_at)
                 add_process(b, "process_cpu_seconds_total", "counter",
                             "Total user and system CPU time spent in seconds.",
                             seconds_of(&usage.ru_utime) + seconds_of(&usage.ru_stime));
-        add_process(b, "process_start_time_seconds", "gauge",
-                    "Start time of the process since unix epoch in seconds.",
-                    (double)started_at / USEC_PER_SEC);
+        prometheus_add_start_time(b, started_at);
         add_memory(b);
         add_descriptors(b);
 }

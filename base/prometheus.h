@@ -19,6 +19,7 @@ void prometheus_add_sample(struct strbuf *b, const char *name,
                            usec_t at);
 
 /* process_*, by the names that all client libraries have. @started_at: CLOCK_REALTIME. */
+void prometheus_add_start_time(struct strbuf *b, usec_t started_at); /* that one alone */
 void prometheus_add_process(struct strbuf *b, usec_t started_at);
 /* Which version this is, and of which Kubernetes. */
 void prometheus_add_build_info(struct strbuf *b);

@@ -14,6 +14,7 @@
 #include "kubelet/local-exec.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/port-forward.h"
+#include "kubelet/probe-metrics.h"
 #include "kubelet/remote-exec.h"
 #include "kubelet/server.h"
 #include "kubelet/stats.h"
@@ -136,8 +137,14 @@ static char *on_metrics(enum server_route route, void *userdata)
 {
         const struct front *f = userdata;
 
-        return route == ROUTE_METRICS_RESOURCE ? stats_resource_metrics(f->stats)
-                                               : stats_agent_metrics(f->stats);
+        switch (route) {
+        case ROUTE_METRICS_RESOURCE:
+                return stats_resource_metrics(f->stats);
+        case ROUTE_METRICS_PROBES:
+                return probe_metrics(f->options.pods, f->ctx->started_at);
+        default:
+                return stats_agent_metrics(f->stats);
+        }
 }
 
 static json_t *on_stats_summary(bool only_cpu_and_memory, void *userdata)

@@ -19,6 +19,7 @@ struct one_probe {
         enum probe_verdict verdict;
         bool held; /* decided: no more attempts until a new container */
         unsigned tries;
+        struct probe_counts counts;
         struct attempt *attempt; /* owned */
         struct pod *tried;       /* one reference while .attempt runs: it borrows of it */
         sd_event_source *timer;  /* owned; NULL: no such probe */
@@ -148,6 +149,9 @@ static void on_attempt_done(enum handler_outcome outcome, const char *output, vo
 
         p->attempt = NULL;
         p->tried = pod_unref(p->tried);
+        if (outcome != HANDLER_ERROR)
+                p->counts.by_result[outcome == HANDLER_FAILURE ? PROBE_COUNT_FAILED
+                                                               : PROBE_COUNT_SUCCESSFUL]++;
         switch (outcome) {
         case HANDLER_ERROR:
                 pod_event(pp->ctx, pp->pod, c, EVENT_WARNING, "Unhealthy",
@@ -156,6 +160,7 @@ static void on_attempt_done(enum handler_outcome outcome, const char *output, vo
                         arm(p, now_monotonic());
                         return;
                 }
+                p->counts.by_result[PROBE_COUNT_UNKNOWN]++;
                 break;
         case HANDLER_FAILURE:
                 log_container_debug(pp->pod, c->name, "%s probe failed: %s", kind, output);
@@ -254,6 +259,18 @@ enum probe_verdict pod_probes_verdict(const struct pod_probes *pp, size_t index,
         const struct one_probe *p = index < pp->n ? &pp->containers[index].probes[kind] : NULL;
 
         return p && p->timer && p->owner->id ? p->verdict : PROBE_VERDICT_NONE;
+}
+
+struct probe_counts pod_probes_counts(const struct pod_probes *pp, size_t index,
+                                      enum probe_kind kind)
+{
+        return index < pp->n ? pp->containers[index].probes[kind].counts
+                             : (struct probe_counts){ 0 };
+}
+
+const char *probe_kind_name(enum probe_kind kind)
+{
+        return kind_names[kind];
 }
 
 void pod_probes_set_pod(struct pod_probes *pp, struct pod *pod)

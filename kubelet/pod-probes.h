@@ -31,6 +31,20 @@ void pod_probes_set_container(struct pod_probes *p, size_t index, const char *id
                               const char *pod_ip, bool adopted_started, bool adopted_ready);
 /* No more liveness and startup attempts of regular containers: the pod is terminating. */
 void pod_probes_stop_restarts(struct pod_probes *p);
+/* How attempts came out, over all instances of the container since skiffd came up; an attempt that
+ * is made again at once counts when it is done with. */
+enum probe_count {
+        PROBE_COUNT_SUCCESSFUL,
+        PROBE_COUNT_FAILED,
+        PROBE_COUNT_UNKNOWN, /* it could not be made */
+        _PROBE_COUNT_MAX
+};
+struct probe_counts {
+        uint64_t by_result[_PROBE_COUNT_MAX];
+};
+struct probe_counts pod_probes_counts(const struct pod_probes *p, size_t index,
+                                      enum probe_kind kind);
+const char *probe_kind_name(enum probe_kind kind); /* "Startup" */
 /* NONE when the container has no such probe or there is no result yet. */
 enum probe_verdict pod_probes_verdict(const struct pod_probes *p, size_t index,
                                       enum probe_kind kind);

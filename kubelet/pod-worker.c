@@ -43,6 +43,11 @@ struct pod *pod_worker_pod(const struct pod_worker *w)
         return w->pod;
 }
 
+const struct pod_probes *pod_worker_probes(const struct pod_worker *w)
+{
+        return w->probes;
+}
+
 enum pod_worker_state pod_worker_state(const struct pod_worker *w)
 {
         return w->state;

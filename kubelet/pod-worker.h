@@ -20,6 +20,7 @@ enum pod_worker_state {
 };
 
 struct pod_worker; /* opaque */
+struct pod_probes;
 
 struct pod_worker_ops {
         /* The status was computed anew; for the status writer. @status is borrowed. */
@@ -55,6 +56,7 @@ void pod_worker_erase(struct pod_worker *w);
 
 struct pod *pod_worker_pod(const struct pod_worker *w); /* borrowed */
 enum pod_worker_state pod_worker_state(const struct pod_worker *w);
+const struct pod_probes *pod_worker_probes(const struct pod_worker *w); /* borrowed */
 json_t *pod_worker_status(const struct pod_worker *w); /* newest, or NULL; new reference */
 /* "pulling image of 'web'": what it is at, in words, for the local socket; owned. */
 json_t *pod_worker_explain(const struct pod_worker *w);

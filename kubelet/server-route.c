@@ -120,6 +120,8 @@ static enum server_route route_of(struct server_request *r, const char *first, s
                 return ROUTE_METRICS;
         if (streq(first, "/metrics") && n == 1 && streq(r->names[0], "resource"))
                 return ROUTE_METRICS_RESOURCE;
+        if (streq(first, "/metrics") && n == 1 && streq(r->names[0], "probes"))
+                return ROUTE_METRICS_PROBES;
         if (streq(first, "/stats"))
                 return n == 1 && streq(r->names[0], "summary") ? ROUTE_STATS_SUMMARY
                                                                : ROUTE_UNKNOWN;

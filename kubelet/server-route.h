@@ -16,6 +16,7 @@ enum server_route {
         ROUTE_PORT_FORWARD,
         ROUTE_METRICS,          /* about the agent */
         ROUTE_METRICS_RESOURCE, /* about pods, for metrics-server */
+        ROUTE_METRICS_PROBES,
         ROUTE_STATS_SUMMARY,
 };
 

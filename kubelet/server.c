@@ -183,6 +183,7 @@ static void route(struct server *s, struct http_exchange *x, const struct server
                 return;
         case ROUTE_METRICS:
         case ROUTE_METRICS_RESOURCE:
+        case ROUTE_METRICS_PROBES:
                 answer_metrics(s, x, r->route);
                 return;
         case ROUTE_STATS_SUMMARY:

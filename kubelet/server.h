@@ -39,8 +39,7 @@ struct server_ops {
         /* Answers @x: connections to a pod's loopback. */
         void (*port_forward)(struct http_exchange *x, const char *namespace, const char *pod,
                              const char *uid, void *userdata);
-        /* Prometheus' text for ROUTE_METRICS and ROUTE_METRICS_RESOURCE; owned, NULL without
-         * memory. */
+        /* Prometheus' text for one of ROUTE_METRICS*; owned, NULL without memory. */
         char *(*metrics)(enum server_route route, void *userdata);
         /* stats v1alpha1's Summary; new reference, or NULL without memory. */
         json_t *(*stats_summary)(bool only_cpu_and_memory, void *userdata);

@@ -109,6 +109,23 @@ def the_nodes_own_metrics_count_its_pods(t):
 
 
 @test
+def attempts_of_probes_are_counted_by_result(t):
+    every_second = {"periodSeconds": 1, "failureThreshold": 1000}
+    t.run("p", shell("c", "forever", livenessProbe={"exec": {"command": ["true"]}, **every_second},
+                     readinessProbe={"exec": {"command": ["false"]}, **every_second}), node="node-1")
+
+    def count(kind, result):
+        for key, (value, _) in samples(raw(t, "metrics/probes")).items():
+            if f'namespace="{t.namespace}"' in key and f'probe_type="{kind}",result="{result}"' in key:
+                expect_match(key, r'^prober_probe_total\{.*container="c",pod="p",.*pod_uid="[0-9a-f-]+"', "labels")
+                return value
+        return 0
+    wait_for("three good ends", lambda: count("Liveness", "successful") >= 3, every=1)
+    wait_for("three bad ends", lambda: count("Readiness", "failed") >= 3, every=1)
+    expect_equal((count("Liveness", "failed"), count("Readiness", "successful")), (0, 0), "others")
+
+
+@test
 def metrics_are_for_those_who_may(t):
     pki, ip = t.cluster.folder + "/control/pki", t.cluster.node_ip("node-1")
 
@@ -117,7 +134,7 @@ def metrics_are_for_those_who_may(t):
                                f"https://{ip}:10250{path}"], capture_output=True, text=True, check=False).stdout
 
     proxy = ("--cert", pki + "/proxy.crt", "--key", pki + "/proxy.key")
-    for path in ("/metrics", "/metrics/resource", "/stats/summary"):
+    for path in ("/metrics", "/metrics/resource", "/metrics/probes", "/stats/summary"):
         expect_equal(ask(path), "401", f"{path} without credentials")
         expect_equal(ask(path, *proxy), "403", f"{path} for system:kube-proxy")
     # what metrics-server is given, and no more

@@ -15,6 +15,8 @@
 #include "kubelet/etc-hosts.h"
 #include "kubelet/pod-defaults.h"
 #include "kubelet/pod-status.h"
+#include "kubelet/resource-metrics.h"
+#include "kubelet/stats-summary.h"
 #include "kubelet/status-patch.h"
 #include "tests/check.h"
 #include "tests/unit/pod-fixture.h"
@@ -248,6 +250,18 @@ static int write_files(void *userdata)
         return hosts ? 0 : -ENOMEM;
 }
 
+static int write_stats(void *userdata)
+{
+        _cleanup_free_ char *text = resource_metrics_format(userdata);
+        json_auto_t *summary = text ? stats_summary_json(userdata, false) : NULL;
+        struct stats_network network = { 0 };
+
+        if (!summary || stats_network_parse("eth0: 1 2 3 4 5 6 7 8 9 10 11 12\n", &network) < 0)
+                return -ENOMEM;
+        free(network.list);
+        return 0;
+}
+
 /* ---- tests ---- */
 TEST(an_object_is_decoded_whole_or_not_at_all)
 {
@@ -307,4 +321,29 @@ TEST(files_are_written_whole_or_not_at_all)
         struct pod *pod = pod_of(SPEC, NULL);
 
         fail_each(write_files, pod);
+}
+
+TEST(what_is_used_is_told_whole_or_not_at_all)
+{
+        static const struct stats_fs fs = { .read_at = 1 };
+        struct stats_interface eth0 = { .name = "eth0" };
+        struct stats_container c = { .name = "c", .usage = { .read_at = 1 }, .logs = fs };
+        struct stats_volume volume = { "v", fs };
+        struct stats_pod pod = { .name = "p",
+                                 .namespace = "n",
+                                 .uid = "u",
+                                 .usage = { .read_at = 1 },
+                                 .containers = &c,
+                                 .n_containers = 1,
+                                 .network = { 1, &eth0, 1 },
+                                 .volumes = &volume,
+                                 .n_volumes = 1 };
+        struct stats_snapshot s = { .node_name = "n",
+                                    .node = { .read_at = 1 },
+                                    .image_fs = fs,
+                                    .limits_read_at = 1,
+                                    .pods = &pod,
+                                    .n_pods = 1 };
+
+        fail_each(write_stats, &s);
 }

@@ -114,18 +114,18 @@ TEST(node_pods_and_containers_have_their_families)
                        "container_cpu_usage_seconds_total{container=\"c\",pod=\"p\","
                        "namespace=\"ns\"} 1.5 1700000000123\n");
         CHECK_CONTAINS(text, "container_memory_working_set_bytes{container=\"c\",pod=\"p\","
-                             "namespace=\"ns\"} 4096.0 1700000000123\n");
+                             "namespace=\"ns\"} 4096 1700000000123\n");
         CHECK_CONTAINS(text, "container_start_time_seconds{container=\"c\",pod=\"p\","
                              "namespace=\"ns\"} 1600000000.5\n");
         CHECK_CONTAINS(text, "container_swap_limit_bytes{container=\"c\",pod=\"p\","
-                             "namespace=\"ns\"} 100.0 1700000000123\n");
+                             "namespace=\"ns\"} 100 1700000000123\n");
         CHECK_CONTAINS(text, "\npod_cpu_usage_seconds_total{pod=\"p\",namespace=\"ns\"} 2.5 1");
-        CHECK_CONTAINS(text, "\npod_memory_working_set_bytes{pod=\"p\",namespace=\"ns\"} 8192.0 1");
-        CHECK_CONTAINS(text, "\npod_swap_usage_bytes{pod=\"p\",namespace=\"ns\"} 7.0 1");
+        CHECK_CONTAINS(text, "\npod_memory_working_set_bytes{pod=\"p\",namespace=\"ns\"} 8192 1");
+        CHECK_CONTAINS(text, "\npod_swap_usage_bytes{pod=\"p\",namespace=\"ns\"} 7 1");
         CHECK_CONTAINS(text, "\nnode_cpu_usage_seconds_total 3.5 1700000000123\n");
-        CHECK_CONTAINS(text, "\nnode_memory_working_set_bytes 12288.0 1700000000123\n");
-        CHECK_CONTAINS(text, "\nnode_swap_usage_bytes 7.0 1700000000123\n");
-        CHECK_CONTAINS(text, "\n# TYPE resource_scrape_error gauge\nresource_scrape_error 0.0\n");
+        CHECK_CONTAINS(text, "\nnode_memory_working_set_bytes 12288 1700000000123\n");
+        CHECK_CONTAINS(text, "\nnode_swap_usage_bytes 7 1700000000123\n");
+        CHECK_CONTAINS(text, "\n# TYPE resource_scrape_error gauge\nresource_scrape_error 0\n");
 }
 
 TEST(what_is_unknown_is_left_out_with_its_family)
@@ -144,7 +144,7 @@ TEST(what_is_unknown_is_left_out_with_its_family)
         CHECK(!strstr(text, "swap"));
         CHECK(!strstr(text, "pod_"));
         CHECK(!strstr(text, "node_"));
-        CHECK_CONTAINS(text, "\nresource_scrape_error 1.0\n");
+        CHECK_CONTAINS(text, "\nresource_scrape_error 1\n");
 }
 
 TEST(of_two_pods_with_one_name_the_younger_counts)
@@ -175,11 +175,11 @@ TEST(of_two_pods_with_one_name_the_younger_counts)
         struct stats_snapshot s = { .pods = pods, .n_pods = 3 };
         _cleanup_free_ char *text = format(&s);
 
-        CHECK_CONTAINS(text, "{container=\"c\",pod=\"p\",namespace=\"ns\"} 2.0 1");
-        CHECK(!strstr(text, "{container=\"c\",pod=\"p\",namespace=\"ns\"} 1.0 1"));
-        CHECK_CONTAINS(text, "{container=\"c\",pod=\"p\",namespace=\"other\"} 1.0 1");
+        CHECK_CONTAINS(text, "{container=\"c\",pod=\"p\",namespace=\"ns\"} 2 1");
+        CHECK(!strstr(text, "{container=\"c\",pod=\"p\",namespace=\"ns\"} 1 1"));
+        CHECK_CONTAINS(text, "{container=\"c\",pod=\"p\",namespace=\"other\"} 1 1");
         pods[0].started_at = 10; /* at the same moment: one of them all the same */
         free(text);
         text = format(&s);
-        CHECK_CONTAINS(text, "{container=\"c\",pod=\"p\",namespace=\"ns\"} 1.0 1");
+        CHECK_CONTAINS(text, "{container=\"c\",pod=\"p\",namespace=\"ns\"} 1 1");
 }

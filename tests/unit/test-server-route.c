@@ -80,6 +80,7 @@ TEST(paths_find_their_handlers)
                 { "/metrics/", ROUTE_METRICS },
                 { "/metrics/resource", ROUTE_METRICS_RESOURCE },
                 { "/metrics/resource/x", ROUTE_NONE },
+                { "/metrics/probes", ROUTE_METRICS_PROBES },
                 { "/metrics/cadvisor", ROUTE_NONE },
                 { "/stats", ROUTE_UNKNOWN },
                 { "/stats/summary", ROUTE_STATS_SUMMARY },
