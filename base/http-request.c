@@ -387,6 +387,8 @@ int http_request_new(struct http_session *s, const struct http_options *o,
         r->done = o->done;
         r->userdata = o->userdata;
         set_session_options(r);
+        if (o->http2)
+                SET(r, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
         SET(r, CURLOPT_PRIVATE, r);
         SET(r, CURLOPT_ERRORBUFFER, r->curl_text);
         SET(r, CURLOPT_WRITEFUNCTION, on_curl_body);
@@ -509,7 +511,8 @@ const char *http_response_header(const struct http_request *r, const char *name)
 {
         struct curl_header *h;
 
-        if (curl_easy_header(r->easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+        if (curl_easy_header(r->easy, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK &&
+            curl_easy_header(r->easy, name, 0, CURLH_TRAILER, -1, &h) != CURLHE_OK)
                 return NULL;
         return h->value;
 }

@@ -54,6 +54,7 @@ struct http_options {
         const char *const *headers; /* "Name: value", NULL-terminated; or NULL */
         const void *body;           /* copied */
         size_t body_len;
+        bool http2;                     /* and nothing else, without TLS too (gRPC) */
         usec_t timeout_usec;            /* whole request; 0: none (streams) */
         usec_t idle_timeout_usec;       /* no byte for so long; 0: none */
         usec_t first_byte_timeout_usec; /* the same before the answer begins; 0: as idle */
@@ -79,7 +80,8 @@ int http_start(struct http_session *s, const struct http_options *options,
 /* Stops it; done is not called. NULL is fine. Returns NULL. */
 struct http_request *http_cancel(struct http_request *r);
 int http_request_status(const struct http_request *r); /* for on_data: 200, … */
-/* Value of a response header (first of that name, any case), or NULL; borrowed; in done only. */
+/* Value of a response header (first of that name, any case), else of a trailer, or NULL;
+ * borrowed; in done only. */
 const char *http_response_header(const struct http_request *r, const char *name);
 /* application/x-www-form-urlencoded escape of @s; owned. */
 char *http_escape(const char *s);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/text.h"
+#include "kubelet/grpc-health.h"
 #include "kubelet/redirect.h"
 
 #define OUTPUT_MAX    10240 /* of an exec's output, and of an HTTP body, in an event */
@@ -255,6 +256,67 @@ static int start_http(struct attempt *a, const char *host, uint16_t port, struct
         return start_request(a, err);
 }
 
+/* ---- grpc ---- */
+
+static void on_grpc_done(struct http_request *request, const struct http_response *response,
+                         void *userdata)
+{
+        struct attempt *a = userdata;
+        const struct grpc_answer answer = {
+                .http_status = response->status,
+                .grpc_status = http_response_header(request, "grpc-status"),
+                .grpc_message = http_response_header(request, "grpc-message"),
+                .body = response->body,
+                .body_len = response->body_len,
+        };
+        _cleanup_free_ char *why = NULL;
+        char timeout[TIME_TEXT_MAX];
+
+        a->request = NULL;
+        if (!response->err) {
+                if (grpc_health_judge(&answer, &why))
+                        finish(a, HANDLER_SUCCESS, "service healthy");
+                else
+                        finish(a, HANDLER_FAILURE, why ? why : "service unhealthy");
+                return;
+        }
+        if (response->err->kind == ERR_TIMEOUT)
+                why = text_printf("timeout: health rpc did not complete within %s",
+                                  duration_format(a->options.timeout_usec, timeout));
+        else
+                why = text_printf("error: failed to connect service at \"%s\": %s", a->address,
+                                  err_text(response->err));
+        finish(a, HANDLER_FAILURE, why ? why : "health rpc failed");
+}
+
+static int start_grpc(struct attempt *a, const char *host, uint16_t port, struct err *err)
+{
+        static const char *const headers[] = { "Content-Type: application/grpc", "TE: trailers",
+                                               "User-Agent: kube-probe/" KUBE_MINOR_TEXT, NULL };
+        _cleanup_free_ uint8_t *message = NULL;
+        struct http_options o = {
+                .method = "POST",
+                .headers = headers,
+                .http2 = true,
+                .timeout_usec = a->options.timeout_usec,
+                .body_max = OUTPUT_MAX,
+                .done = on_grpc_done,
+                .userdata = a,
+        };
+        int n = grpc_health_request(a->options.handler->service, &message);
+
+        a->address = text_printf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+        if (n < 0 || !a->address)
+                return err_sys(err, -ENOMEM, "prepare the request");
+        a->url = text_printf("http://%s" GRPC_HEALTH_PATH, a->address);
+        if (!a->url)
+                return err_sys(err, -ENOMEM, "prepare the request");
+        o.url = a->url;
+        o.body = message;
+        o.body_len = (size_t)n;
+        return http_start(a->handlers->http, &o, &a->request, err);
+}
+
 /* ---- tcpSocket ---- */
 
 static void finish_tcp(struct attempt *a, const char *why)
@@ -364,8 +426,14 @@ static int start_networked(struct attempt *a, struct err *err)
                                "failed to find networking container: the pod has no IP yet");
         if (pod_port_number(a->options.container, &h->port, &port) < 0)
                 return bad_port(&h->port, err);
-        return h->kind == POD_HANDLER_HTTP_GET ? start_http(a, host, port, err)
-                                               : start_tcp(a, host, port, err);
+        switch (h->kind) {
+        case POD_HANDLER_HTTP_GET:
+                return start_http(a, host, port, err);
+        case POD_HANDLER_GRPC:
+                return start_grpc(a, host, port, err);
+        default:
+                return start_tcp(a, host, port, err);
+        }
 }
 
 int attempt_start(struct handlers *h, const struct attempt_options *options, struct attempt **ret,
@@ -384,6 +452,7 @@ int attempt_start(struct handlers *h, const struct attempt_options *options, str
                 r = start_exec(a, err);
                 break;
         case POD_HANDLER_HTTP_GET:
+        case POD_HANDLER_GRPC:
                 r = start_networked(a, err);
                 break;
         case POD_HANDLER_TCP_SOCKET:
@@ -395,8 +464,7 @@ int attempt_start(struct handlers *h, const struct attempt_options *options, str
                 r = arm_timer(a, (usec_t)options->handler->sleep_sec * USEC_PER_SEC, err);
                 break;
         default:
-                r = err_set_kind(err, -EOPNOTSUPP, ERR_BAD_INPUT,
-                                 "gRPC probes are not supported by this node");
+                r = err_set_kind(err, -EOPNOTSUPP, ERR_BAD_INPUT, "missing probe handler");
                 break;
         }
         if (r < 0) {

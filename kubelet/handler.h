@@ -1,6 +1,7 @@
 /*
- * One attempt of a probe or a lifecycle hook: exec, httpGet, tcpSocket, sleep. Says how it went, in
- * the kubelet's words. Source: pkg/probe/{exec,http,tcp}, pkg/kubelet/lifecycle/handlers.go.
+ * One attempt of a probe or a lifecycle hook: exec, httpGet, tcpSocket, grpc, sleep. Says how it
+ * went, in the kubelet's words. Source: pkg/probe/{exec,grpc,http,tcp},
+ * pkg/kubelet/lifecycle/handlers.go.
  */
 #pragma once
 #include "base/http.h"
@@ -23,7 +24,7 @@ struct attempt_options {
         const struct pod_handler *handler;     /* borrowed while the attempt lives */
         const struct pod_container *container; /* for port names; borrowed likewise */
         const char *container_id;
-        const char *pod_ip;  /* for httpGet and tcpSocket without a host */
+        const char *pod_ip;  /* for grpc, and httpGet and tcpSocket without a host */
         usec_t timeout_usec; /* 0: none */
         bool is_hook;        /* any HTTP status is success; User-Agent kube-lifecycle */
         attempt_done_fn done;
