@@ -11,8 +11,18 @@ enum {
         COLUMN_RX_ERRORS = 2,
         COLUMN_TX_BYTES = 8,
         COLUMN_TX_ERRORS = 10,
-        COLUMNS_MIN = 11
+        COLUMNS_MIN = 11,
+        INTERFACES_MAX = 64 /* of one pod, that has a few; the others are left out */
 };
+
+/* Whoever may make interfaces in a pod may name them in any bytes, and JSON does not take all. */
+static bool is_printable(const char *name)
+{
+        for (; *name; name++)
+                if (*name <= ' ' || *name > '~')
+                        return false;
+        return true;
+}
 
 /* " eth0: 1 2 3 …": false for a heading, and for what no pod talks through. */
 static bool parse_interface(const char *line, struct stats_interface *ret)
@@ -28,7 +38,8 @@ static bool parse_interface(const char *line, struct stats_interface *ret)
                 return false;
         memcpy(ret->name, line, n);
         ret->name[n] = '\0';
-        return !streq(ret->name, "lo") && !startswith(ret->name, "veth") &&
+        return is_printable(ret->name) && !streq(ret->name, "lo") &&
+               !startswith(ret->name, "veth") &&
                text_to_u64(columns[COLUMN_RX_BYTES], &ret->rx_bytes) == 0 &&
                text_to_u64(columns[COLUMN_RX_ERRORS], &ret->rx_errors) == 0 &&
                text_to_u64(columns[COLUMN_TX_BYTES], &ret->tx_bytes) == 0 &&
@@ -43,10 +54,10 @@ int stats_network_parse(const char *text, struct stats_network *ret)
 
         if (strv_split(text, "\n", &lines) < 0)
                 return -ENOMEM;
-        list = calloc(strv_len(lines) + 1, sizeof *list);
+        list = calloc(MIN(strv_len(lines), (size_t)INTERFACES_MAX) + 1, sizeof *list);
         if (!list)
                 return -ENOMEM;
-        STRV_FOREACH (line, lines)
+        for (char **line = lines; line && *line && n < INTERFACES_MAX; line++)
                 n += parse_interface(*line, &list[n]);
         ret->list = list;
         ret->n = n;

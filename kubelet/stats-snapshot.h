@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/usec.h"
+#include "runtime/runtime.h"
 
 #define STATS_UNKNOWN UINT64_MAX /* the kernel does not say: it is left out, never 0 */
 
@@ -17,6 +18,7 @@ struct stats_usage {
         uint64_t memory_usage, memory_working_set, memory_rss, memory_limit;
         uint64_t page_faults, major_page_faults;
         uint64_t swap_usage, swap_limit;
+        struct runtime_pressure cpu_pressure, memory_pressure, io_pressure;
 };
 
 struct stats_fs {       /* bytes and inodes */

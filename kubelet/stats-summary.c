@@ -43,7 +43,42 @@ static uint64_t left_of(uint64_t limit, uint64_t used)
         return limit > used ? limit - used : 0;
 }
 
-/* ---- cpu, memory, swap ---- */
+/* ---- cpu, memory, swap, io ---- */
+static json_t *stall_json(struct builder *b, const struct runtime_stall *s)
+{
+        json_t *stall = json_object();
+
+        set_number(b, stall, "total", s->total_usec * NSEC_PER_USEC);
+        set(b, stall, "avg10", json_real(s->avg10));
+        set(b, stall, "avg60", json_real(s->avg60));
+        set(b, stall, "avg300", json_real(s->avg300));
+        return stall;
+}
+
+static void set_pressure(struct builder *b, json_t *object, const struct runtime_pressure *p)
+{
+        json_t *psi;
+
+        if (!p->is_known)
+                return;
+        psi = json_object();
+        set(b, psi, "full", stall_json(b, &p->full));
+        set(b, psi, "some", stall_json(b, &p->some));
+        set(b, object, "psi", psi);
+}
+
+static void set_io(struct builder *b, json_t *object, const struct stats_usage *u)
+{
+        json_t *io;
+
+        if (!u->io_pressure.is_known || b->only_cpu_and_memory)
+                return;
+        io = json_object();
+        set_time(b, io, "time", u->read_at);
+        set_pressure(b, io, &u->io_pressure);
+        set(b, object, "io", io);
+}
+
 static void set_cpu(struct builder *b, json_t *object, const struct stats_usage *u)
 {
         json_t *cpu;
@@ -54,6 +89,7 @@ static void set_cpu(struct builder *b, json_t *object, const struct stats_usage 
         set_time(b, cpu, "time", u->read_at);
         set_number(b, cpu, "usageNanoCores", u->cpu_nanocores);
         set_number(b, cpu, "usageCoreNanoSeconds", u->cpu_usec * NSEC_PER_USEC);
+        set_pressure(b, cpu, &u->cpu_pressure);
         set(b, object, "cpu", cpu);
 }
 
@@ -71,6 +107,7 @@ static void set_memory(struct builder *b, json_t *object, const struct stats_usa
         set_number(b, memory, "rssBytes", u->memory_rss);
         set_number(b, memory, "pageFaults", u->page_faults);
         set_number(b, memory, "majorPageFaults", u->major_page_faults);
+        set_pressure(b, memory, &u->memory_pressure);
         set(b, object, "memory", memory);
 }
 
@@ -94,6 +131,7 @@ static void set_usage(struct builder *b, json_t *object, const struct stats_usag
         set_cpu(b, object, u);
         set_memory(b, object, u);
         set_swap(b, object, u);
+        set_io(b, object, u);
 }
 
 /* ---- disks and networks ---- */

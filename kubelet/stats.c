@@ -86,6 +86,9 @@ static struct stats_usage usage_of(struct stats *s, const char *key, const struc
                 .major_page_faults = u->major_page_faults,
                 .swap_usage = u->swap_current,
                 .swap_limit = u->swap_limit,
+                .cpu_pressure = u->cpu_pressure,
+                .memory_pressure = u->memory_pressure,
+                .io_pressure = u->io_pressure,
         };
 }
 

@@ -78,12 +78,73 @@ static const struct runtime_usage unknown = {
         .pids = UINT64_MAX,
 };
 
-static void read_cpu(int dir_fd, struct runtime_usage *ret)
+/* "12.34", as the kernel prints percentages: always two decimals. */
+static bool parse_percent(const char *text, double *ret)
+{
+        size_t whole = strspn(text, "0123456789");
+        char digits[8];
+        uint64_t hundredths;
+
+        if (whole == 0 || whole > 3 || text[whole] != '.' ||
+            strspn(text + whole + 1, "0123456789") != 2 || text[whole + 3])
+                return false;
+        memcpy(digits, text, whole);
+        memcpy(digits + whole, text + whole + 1, 3);
+        if (text_to_u64(digits, &hundredths) < 0)
+                return false;
+        *ret = (double)hundredths / 100;
+        return true;
+}
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" */
+static bool parse_stall(const char *line, const char *name, struct runtime_stall *ret)
+{
+        _cleanup_strv_ char **words = NULL;
+        const char *avg10, *avg60, *avg300, *total;
+
+        if (strv_split(line, " ", &words) < 0 || strv_len(words) != 5 || !streq(words[0], name))
+                return false;
+        avg10 = startswith(words[1], "avg10=");
+        avg60 = startswith(words[2], "avg60=");
+        avg300 = startswith(words[3], "avg300=");
+        total = startswith(words[4], "total=");
+        return avg10 && avg60 && avg300 && total && parse_percent(avg10, &ret->avg10) &&
+               parse_percent(avg60, &ret->avg60) && parse_percent(avg300, &ret->avg300) &&
+               text_to_u64(total, &ret->total_usec) == 0;
+}
+
+struct runtime_pressure pressure_parse(const char *text)
+{
+        _cleanup_strv_ char **lines = NULL;
+        struct runtime_pressure p = { 0 };
+
+        if (strv_split(text, "\n", &lines) < 0 || strv_len(lines) == 0 ||
+            !parse_stall(lines[0], "some", &p.some))
+                return (struct runtime_pressure){ 0 };
+        /* for CPU, "full" came later (Linux 5.13), and is 0 for the machine */
+        if (lines[1] && !parse_stall(lines[1], "full", &p.full))
+                return (struct runtime_pressure){ 0 };
+        p.is_known = true;
+        return p;
+}
+
+static struct runtime_pressure read_pressure(int dir_fd, const char *file)
+{
+        _cleanup_free_ char *text = NULL;
+
+        return fs_read_at(dir_fd, file, TEXT_MAX, &text, NULL) < 0 ? (struct runtime_pressure){ 0 }
+                                                                   : pressure_parse(text);
+}
+
+static void read_cpu_and_pressures(int dir_fd, struct runtime_usage *ret)
 {
         static const struct usage_key key = { "usage_usec",
                                               offsetof(struct runtime_usage, cpu_usec) };
 
         read_keys(dir_fd, "cpu.stat", &key, 1, 1, ret);
+        ret->cpu_pressure = read_pressure(dir_fd, "cpu.pressure");
+        ret->memory_pressure = read_pressure(dir_fd, "memory.pressure");
+        ret->io_pressure = read_pressure(dir_fd, "io.pressure");
 }
 
 void cgroup_usage_read(int dir_fd, struct runtime_usage *ret)
@@ -99,7 +160,7 @@ void cgroup_usage_read(int dir_fd, struct runtime_usage *ret)
                 { "pgmajfault", offsetof(struct memory_stat, usage.major_page_faults) },
         };
 
-        read_cpu(dir_fd, &m.usage);
+        read_cpu_and_pressures(dir_fd, &m.usage);
         m.usage.pids = read_number(dir_fd, "pids.current");
         m.usage.memory_current = read_number(dir_fd, "memory.current");
         m.usage.memory_limit = read_number(dir_fd, "memory.max");
@@ -136,7 +197,7 @@ void cgroup_usage_read_machine(int mount_fd, struct runtime_usage *ret)
         };
 
         *ret = unknown;
-        read_cpu(mount_fd, ret);
+        read_cpu_and_pressures(mount_fd, ret);
         read_keys(AT_FDCWD, "/proc/vmstat", faults, ARRAY_SIZE(faults), 1, ret);
         read_keys(AT_FDCWD, "/proc/meminfo", memory, ARRAY_SIZE(memory), KIB, &m);
         ret->memory_limit = m.total;

@@ -17,6 +17,9 @@ struct usage_key {
 void usage_parse(const char *text, const struct usage_key *keys, size_t n, uint64_t unit,
                  void *target);
 
+/* A file such as cpu.pressure; pure. What is malformed is not known. */
+struct runtime_pressure pressure_parse(const char *text);
+
 /* Of the cgroup whose directory is @dir_fd. */
 void cgroup_usage_read(int dir_fd, struct runtime_usage *ret);
 /* @mount_fd: top of the v2 hierarchy. */

@@ -76,8 +76,17 @@ int runtime_cgroup_apply(struct runtime *rt, const char *path, const struct oci_
  * -EAGAIN: still dying. */
 int runtime_cgroup_remove(struct runtime *rt, const char *path, struct err *err);
 
+/* Time that was lost for want of something (the kernel's PSI). */
+struct runtime_pressure {
+        bool is_known;
+        struct runtime_stall {
+                uint64_t total_usec;
+                double avg10, avg60, avg300; /* percent of the last so many seconds */
+        } some, full;                        /* some tasks waited; all did */
+};
 /* Read now; UINT64_MAX: not known here, or no limit. */
 struct runtime_usage {
+        struct runtime_pressure cpu_pressure, memory_pressure, io_pressure;
         uint64_t cpu_usec; /* ever since it was made */
         uint64_t memory_current, memory_working_set, memory_anon, memory_limit; /* bytes */
         uint64_t page_faults, major_page_faults;

@@ -85,6 +85,8 @@ def stats_summary_lists_the_pod_with_what_it_uses(t):
     node, seen = mine()
     expect_equal(seen["podRef"]["uid"], t.pod("p")["metadata"]["uid"], "uid")
     expect_equal([c["name"] for c in seen["containers"]], ["c"], "containers")
+    if os.path.exists("/proc/pressure/cpu"):
+        expect(seen["containers"][0]["cpu"]["psi"]["some"]["total"] >= 0 and node["io"]["psi"]["full"], seen)
     for key in ("fs", "memory", "rlimit"):
         expect(node[key], f"node.{key}")
     expect(node["runtime"]["imageFs"]["capacityBytes"] > node["runtime"]["imageFs"]["usedBytes"], node["runtime"])

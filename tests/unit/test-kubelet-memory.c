@@ -327,7 +327,11 @@ TEST(what_is_used_is_told_whole_or_not_at_all)
 {
         static const struct stats_fs fs = { .read_at = 1 };
         struct stats_interface eth0 = { .name = "eth0" };
-        struct stats_container c = { .name = "c", .usage = { .read_at = 1 }, .logs = fs };
+        struct stats_container c = { .name = "c",
+                                     .usage = { .read_at = 1,
+                                                .cpu_pressure.is_known = true,
+                                                .io_pressure.is_known = true },
+                                     .logs = fs };
         struct stats_volume volume = { "v", fs };
         struct stats_pod pod = { .name = "p",
                                  .namespace = "n",

@@ -41,6 +41,8 @@ static struct stats_snapshot make_snapshot(void)
                 .major_page_faults = 0,
                 .swap_usage = STATS_UNKNOWN,
                 .swap_limit = STATS_UNKNOWN,
+                .cpu_pressure = { true, { 7, 1.5, 0, 0 }, { 3, 0, 0, 0.25 } },
+                .io_pressure = { .is_known = true },
         };
         static const struct stats_fs fs = {
                 .read_at = AT,
@@ -93,8 +95,23 @@ TEST(a_network_is_read_without_loopback_and_pairs)
         CHECK(n.list[0].tx_bytes == 6000 && n.list[0].tx_errors == 2);
         CHECK_STR(n.list[1].name, "net1");
         free(n.list);
-        CHECK_INT(stats_network_parse("eth0: 1 2 3\n: 1\nno colon\n", &n), 0);
+        CHECK_INT(stats_network_parse("eth0: 1 2 3\n: 1\nno colon\n"
+                                      "\xff\"x: 1 2 3 4 5 6 7 8 9 10 11 12\n",
+                                      &n),
+                  0);
         CHECK_INT(n.n, 0);
+        free(n.list);
+}
+
+TEST(a_pod_with_very_many_interfaces_shows_some)
+{
+        _cleanup_strbuf_ struct strbuf b = { 0 };
+        struct stats_network n = { 0 };
+
+        for (int i = 0; i < 1000; i++)
+                strbuf_addf(&b, "d%d: 1 2 3 4 5 6 7 8 9 10 11 12\n", i);
+        CHECK_INT(stats_network_parse(b.data, &n), 0);
+        CHECK_INT(n.n, 64);
         free(n.list);
 }
 
@@ -113,7 +130,11 @@ TEST(a_pod_has_its_containers_network_and_volumes)
         CHECK_STR(json_text_at(cpu, "time"), "2023-11-14T22:13:20Z");
         CHECK_INT(integer_at(cpu, "usageCoreNanoSeconds"), 1500000000);
         CHECK_INT(integer_at(cpu, "usageNanoCores"), 250000000);
+        CHECK_INT(json_integer_value(json_path(cpu, "psi", "some", "total", NULL)), 7000);
+        CHECK(json_real_value(json_path(cpu, "psi", "full", "avg300", NULL)) == 0.25);
+        CHECK(json_path(c, "io", "psi", "some", NULL));
         memory = json_object_get(c, "memory");
+        CHECK(!json_object_get(memory, "psi"));
         CHECK_INT(integer_at(memory, "availableBytes"), 6000);
         CHECK_INT(integer_at(memory, "workingSetBytes"), 4000);
         CHECK_INT(integer_at(memory, "majorPageFaults"), 0);
