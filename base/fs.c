@@ -175,9 +175,17 @@ int fs_mkdir_p_at(int dir_fd, const char *path, mode_t mode)
                         return -EINVAL;
                 next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (next < 0 && errno == ENOENT) {
-                        if (mkdirat(at, name, mode) < 0 && errno != EEXIST)
+                        bool made = mkdirat(at, name, mode) == 0;
+
+                        if (!made && errno != EEXIST)
                                 return -errno;
-                        next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                        next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                        if (next >= 0 && made && fchmod(next, mode) < 0) {
+                                int r = -errno;
+
+                                safe_close(next);
+                                return r;
+                        }
                 }
                 if (next < 0)
                         return -errno;

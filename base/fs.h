@@ -43,8 +43,8 @@ int fs_replace_at(int dir_fd, const char *path, const void *data, size_t n, mode
 int fs_write_kernel_at(int dir_fd, const char *path, const char *value);
 int fs_write_all(int fd, const void *data, size_t n);
 
-/* mkdir -p of a path that only we write (links are refused). Existing directories are left as they
- * are. */
+/* mkdir -p of a path that only we write (links are refused). What it makes has @mode whatever the
+ * umask; existing directories are left as they are. */
 int fs_mkdir_p_at(int dir_fd, const char *path, mode_t mode);
 /* The same and then opens it O_DIRECTORY. Path of our own or of the administrator: links are
  * followed. */

@@ -75,6 +75,21 @@ TEST(reading_has_a_cap_and_never_waits_for_a_fifo)
         CHECK_INT(fs_read_at(f.fd, ".", 100, &text, NULL), -EISDIR);
 }
 
+TEST(folders_that_are_made_have_the_mode_asked_for_whatever_the_umask)
+{
+        _cleanup_folder_ struct folder f = folder_new();
+        mode_t before = umask(077);
+        struct stat st;
+
+        CHECK_INT(fs_mkdir_p_at(f.fd, "a/b", 0755), 0);
+        CHECK_INT(fs_mkdir_p_at(f.fd, "a", 0700), 0);
+        umask(before);
+        CHECK(fstatat(f.fd, "a", &st, 0) == 0);
+        CHECK_INT(st.st_mode & 07777, 0755);
+        CHECK(fstatat(f.fd, "a/b", &st, 0) == 0);
+        CHECK_INT(st.st_mode & 07777, 0755);
+}
+
 TEST(a_tree_is_removed_without_following_links)
 {
         _cleanup_folder_ struct folder f = folder_new();
