@@ -89,12 +89,14 @@ static struct nft_rule *for_the_host(void)
         return r;
 }
 
-static struct nft_rule *but_loopback(const struct family *f, struct nft_rule *r)
+/* What comes from a loopback address cannot leave for a pod. An address that is only asked for may
+ * be one: the answer gets it back when it has arrived. */
+static struct nft_rule *but_from_loopback(const struct family *f, struct nft_rule *r)
 {
         static const uint8_t mask4[4] = { 0xff }, zero4[4] = { 0 }, net4[4] = { 127 };
         static const uint8_t loopback6[16] = { [15] = 1 };
 
-        nft_rule_daddr(r, f->nf, 0);
+        nft_rule_saddr(r, f->nf, 0);
         if (f->af == AF_INET) {
                 nft_rule_bitwise(r, 0, mask4, zero4, sizeof mask4);
                 nft_rule_compare(r, NFT_CMP_NEQ, 0, net4, sizeof net4);
@@ -140,7 +142,7 @@ static void add_skeleton(struct nft_batch *b, const struct family *f)
         r = for_the_host();
         nft_rule_verdict(r, NFT_JUMP, "lookup");
         add_rule(b, "prerouting", r);
-        r = but_loopback(f, for_the_host());
+        r = but_from_loopback(f, for_the_host());
         nft_rule_verdict(r, NFT_JUMP, "lookup");
         add_rule(b, "output", r);
         r = nft_rule_new();

@@ -2,8 +2,8 @@
  * hostPorts: packets to an address of this node on such a port go to the pod that asked for it.
  *
  * One nftables table per family, "skiff-<instance>-ports", made when the first pod has a port and
- * taken away with the last one. Loopback addresses are not redirected: that needs route_localnet,
- * which lets a neighbour reach what listens there.
+ * taken away with the last one. What comes from a loopback address is not redirected: that needs
+ * route_localnet, which lets a neighbour reach what listens there.
  */
 #pragma once
 #include "runtime/sandbox.h"

@@ -227,6 +227,14 @@ def a_host_port_leads_to_its_pod(t):
 
 
 @test
+def a_host_port_on_a_loopback_address_answers_the_nodes_own_address(t):
+    t.run("p", container("web", image="skiff-test/web:1", ports=[{"containerPort": 8080, "hostPort": 18081, "hostIP": "127.0.0.1"}]), node="node-1")
+    t.wait_ready("p")
+    seen = t.cluster.curl("node-1", "http://127.0.0.1:18081/", "--interface", t.cluster.node_ip("node-1"))
+    expect_equal(seen, "p 1", "answer to the node's own address")
+
+
+@test
 def a_changed_service_is_followed(t):
     t.deployment("one", 1, web())
     t.deployment("two", 1, web())
