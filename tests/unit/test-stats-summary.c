@@ -53,10 +53,8 @@ static struct stats_snapshot make_snapshot(void)
                 .inodes_free = 5,
                 .inodes_used = 6,
         };
-        static struct stats_container c = {
-                .name = "c", .started_at = AT, .rootfs = fs, .logs = fs
-        };
-        static struct stats_volume volume = { "v", fs };
+        static struct stats_container c = { .name = "c", .started_at = AT };
+        static struct stats_volume volume = { .name = "v" };
         static struct stats_pod pod = { .name = "p",
                                         .namespace = "ns",
                                         .uid = "u",
@@ -64,10 +62,10 @@ static struct stats_snapshot make_snapshot(void)
                                         .containers = &c,
                                         .n_containers = 1,
                                         .volumes = &volume,
-                                        .n_volumes = 1,
-                                        .ephemeral = fs };
+                                        .n_volumes = 1 };
 
         c.usage = pod.usage = usage;
+        c.rootfs = c.logs = volume.fs = pod.ephemeral = fs;
         if (!pod.network.list)
                 CHECK_INT(stats_network_parse(net_dev, &pod.network), 0);
         pod.network.read_at = AT;
