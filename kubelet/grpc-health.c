@@ -38,8 +38,8 @@ int grpc_health_request(const char *service, uint8_t **ret)
         if (len > 0) {
                 message[n++] = TAG_SERVICE;
                 n += put_varint(message + n, len);
-                memcpy(message + n, service, len);
-                n += len;
+                for (; *service; service++)
+                        message[n++] = (uint8_t)*service;
         }
         size = htobe32((uint32_t)(n - PREFIX_SIZE));
         memcpy(message + 1, &size, sizeof size);
