@@ -362,7 +362,7 @@ TEST(after_sigterm_containers_end_in_their_own_time_and_then_the_sandbox)
                 .stop_sec = 30 });
         rig_wait_for_log(id, "up");
         CHECK_INT(kill(rig_shim, SIGTERM), 0);
-        usleep(300 * 1000); /* a container killed for it would be gone by now */
+        CHECK(!rig_poll(SHIM_EV_EXITED, id, 0, 300, &m)); /* it is not killed for it */
         CHECK_INT(rig_request(SHIM_KILL, id, SIGTERM, NULL, 0, NULL), 0);
         rig_wait(SHIM_EV_EXITED, id, 0, &m);
         CHECK_INT(m.m.value, 9);
