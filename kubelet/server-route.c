@@ -128,14 +128,15 @@ static enum server_route route_of(struct server_request *r, const char *first, s
         return ROUTE_NONE;
 }
 
-bool server_route_is_upgrade(enum server_route route)
+/* It takes the connection over. */
+static bool is_upgrade(enum server_route route)
 {
         return route == ROUTE_EXEC || route == ROUTE_ATTACH || route == ROUTE_PORT_FORWARD;
 }
 
 bool server_route_takes_post(enum server_route route)
 {
-        return server_route_is_upgrade(route) || route == ROUTE_STATS_SUMMARY;
+        return is_upgrade(route) || route == ROUTE_STATS_SUMMARY;
 }
 
 int server_request_parse(const char *method, const char *path, struct server_request *ret)
@@ -152,7 +153,7 @@ int server_request_parse(const char *method, const char *path, struct server_req
         /* Go's own mux, which has /healthz, does not look at the method. */
         r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET") ||
                          (server_route_takes_post(r.route) && streq(method, "POST"));
-        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || server_route_is_upgrade(r.route);
+        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || is_upgrade(r.route);
         *ret = r;
         return 0;
 }

@@ -33,6 +33,5 @@ struct server_request {
 
 /* @path: decoded and normal, as from http_exchange_path(). 0 or -ENOMEM. */
 int server_request_parse(const char *method, const char *path, struct server_request *ret);
-bool server_route_is_upgrade(enum server_route route); /* it takes the connection over */
 bool server_route_takes_post(enum server_route route); /* POST is as good as GET */
 void server_request_done(struct server_request *r);
