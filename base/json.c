@@ -352,12 +352,36 @@ int string_map_copy(struct string_map *dst, const struct string_map *src)
         return 0;
 }
 
+/* Brackets that are open at once; where the text is no JSON, at least as many as jansson opens. */
+static bool is_deeper_than(const char *text, size_t n, size_t max)
+{
+        size_t depth = 0;
+        bool in_string = false;
+
+        for (size_t i = 0; i < n && depth <= max; i++) {
+                char c = text[i];
+
+                if (in_string && c == '\\')
+                        i++;
+                else if (c == '"')
+                        in_string = !in_string;
+                else if (!in_string && (c == '[' || c == '{'))
+                        depth++;
+                else if (!in_string && (c == ']' || c == '}') && depth > 0)
+                        depth--;
+        }
+        return depth > max;
+}
+
 int json_parse(const char *text, size_t n, bool strict, json_t **ret, struct err *err)
 {
         json_error_t e;
-        json_t *root = json_loadb(text, n, JSON_ALLOW_NUL | (strict ? JSON_REJECT_DUPLICATES : 0),
-                                  &e);
+        json_t *root;
 
+        if (is_deeper_than(text, n, JSON_DEPTH_MAX))
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "JSON is nested deeper than %d",
+                                    JSON_DEPTH_MAX);
+        root = json_loadb(text, n, JSON_ALLOW_NUL | (strict ? JSON_REJECT_DUPLICATES : 0), &e);
         if (!root)
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "JSON line %d column %d: %s",
                                     e.line, e.column, e.text);

@@ -97,8 +97,9 @@ int string_map_copy(struct string_map *dst, const struct string_map *src);
 
 /*
  * Text to tree, with the limits that hostile input needs: NUL in strings allowed (JSON_ALLOW_NUL)
- * and duplicate keys refused when @strict; depth is jansson's (2048). Error: line, column, reason.
+ * and duplicate keys refused when @strict; JSON_DEPTH_MAX. Error: line, column, reason.
  */
+enum { JSON_DEPTH_MAX = 64 }; /* of YAML too */
 int json_parse(const char *text, size_t n, bool strict, json_t **ret, struct err *err);
 /* Path of lookups; NULL when any is absent. Borrowed. For tests and one-off reads. */
 const json_t *json_path(const json_t *root, ...) __attribute__((sentinel));

@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "base/text.h"
 
-#define DEPTH_MAX       100
 #define FILE_MAX        (10 << 20)
 #define KEY_MAX         256 /* longer keys are printed with "? ": a simple key ends at 1024 */
 #define NUMBER_TEXT_MAX 400 /* a plain scalar this long is no number to anybody */
@@ -343,8 +342,8 @@ static int read_node(yaml_parser_t *p, const yaml_event_t *first, unsigned depth
                 return refuse(&first->start_mark, err, "anchors are not allowed");
         if (tag && !tag_is(tag, is_map ? "map" : "seq"))
                 return refuse(&first->start_mark, err, "tag '%.100s' is not allowed here", tag);
-        if (depth >= DEPTH_MAX)
-                return refuse(&first->start_mark, err, "nested deeper than %d", DEPTH_MAX);
+        if (depth >= JSON_DEPTH_MAX)
+                return refuse(&first->start_mark, err, "nested deeper than %d", JSON_DEPTH_MAX);
         v = is_map ? json_object() : json_array();
         if (!v)
                 return err_sys(err, -ENOMEM, "read YAML");

@@ -103,5 +103,5 @@ void image_config_done(struct image_config *c);
 int image_config_check(const struct image_config *c, const struct manifest *m,
                        const struct platform *p, struct err *err);
 
-/* Strict JSON of a stranger: size, depth (64) and number of values are bounded before parsing. */
+/* Strict JSON of a stranger: its size and the number of values are bounded before parsing. */
 int strict_json_parse(const char *text, size_t n, json_t **ret, struct err *err);

@@ -137,6 +137,28 @@ TEST(duplicate_keys_are_refused_where_one_document_must_have_one_meaning)
         CHECK_CONTAINS(err_text(&err), "duplicate");
 }
 
+TEST(nesting_is_bounded_and_brackets_in_strings_are_none)
+{
+        char text[512];
+        _cleanup_err_ struct err err = { 0 };
+        json_t *root = NULL;
+
+        memset(text, '[', 64);
+        memset(text + 64, ']', 64);
+        CHECK_INT(json_parse(text, 128, false, &root, &err), 0);
+        json_decref(root);
+        memset(text, '[', 65);
+        memset(text + 65, ']', 65);
+        CHECK_INT(json_parse(text, 130, false, &root, &err), -EINVAL);
+        CHECK_CONTAINS(err_text(&err), "JSON is nested deeper than 64");
+
+        text[0] = '[', text[1] = '"', text[2] = '\\', text[3] = '"';
+        memset(text + 4, '{', 200);
+        text[204] = '"', text[205] = ']';
+        CHECK_INT(json_parse(text, 206, false, &root, &err), 0);
+        json_decref(root);
+}
+
 TEST(a_path_of_lookups_stops_at_what_is_absent)
 {
         json_auto_t *root = json_pack("{s:{s:s}}", "a", "b", "c");

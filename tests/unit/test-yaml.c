@@ -126,20 +126,20 @@ TEST(what_is_refused_says_where_and_why)
         }
 }
 
-TEST(nesting_ends_at_a_hundred)
+TEST(nesting_ends_where_that_of_json_does)
 {
         char text[4096] = "";
         _cleanup_err_ struct err err = { 0 };
         json_t *v = NULL;
 
-        memset(text, '[', 100);
-        memset(text + 100, ']', 100);
-        CHECK_INT(yaml_parse(text, 200, &v, &err), 0);
+        memset(text, '[', 64);
+        memset(text + 64, ']', 64);
+        CHECK_INT(yaml_parse(text, 128, &v, &err), 0);
         json_decref(v);
-        memset(text, '[', 101);
-        memset(text + 101, ']', 101);
-        CHECK_INT(yaml_parse(text, 202, &v, &err), -EINVAL);
-        CHECK_CONTAINS(err_text(&err), "nested deeper than 100");
+        memset(text, '[', 65);
+        memset(text + 65, ']', 65);
+        CHECK_INT(yaml_parse(text, 130, &v, &err), -EINVAL);
+        CHECK_CONTAINS(err_text(&err), "nested deeper than 64");
         memset(text, '[', sizeof text);
         CHECK_INT(yaml_parse(text, sizeof text, &v, &err), -EINVAL);
 }
