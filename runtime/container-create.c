@@ -32,7 +32,7 @@ static void create_op_free(struct create_op *op)
                 struct container *c = op->container;
 
                 cgroup_remove_container(op->rt->cgroups, c->cgroup_parent, c->id);
-                runtime_remove_directory(op->rt, op->rt->containers_fd, c->id);
+                container_remove_files(op->rt, c->id);
                 container_free(c);
         }
         safe_close(op->plan_fd);
@@ -206,7 +206,7 @@ static int compile(struct container *c, const struct container_config *config, u
 static int write_config(const struct container *c, const struct container_config *config,
                         struct err *err)
 {
-        _cleanup_free_ char *path = text_printf("%s/config.json", c->id), *text = NULL,
+        _cleanup_free_ char *path = text_printf("%s.json", c->id), *text = NULL,
                             *cgroup = text_printf("/%s/%s", c->cgroup_parent, c->id);
         json_auto_t *root = oci_spec_to_json(config->spec);
         int r = -ENOMEM;
@@ -217,7 +217,7 @@ static int write_config(const struct container *c, const struct container_config
              json_set_text(json_object_get(root, "root"), "path", "rootfs") == 0))
                 text = json_dumps(root, JSON_COMPACT);
         if (text)
-                r = fs_replace_at(c->rt->containers_fd, path, text, strlen(text), 0600, false);
+                r = fs_replace_at(c->rt->configs_fd, path, text, strlen(text), 0600, false);
         return r < 0 ? err_sys(err, r, "write config.json") : 0;
 }
 

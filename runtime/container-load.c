@@ -1,6 +1,7 @@
 /* Containers found again after a start: from their records, settled where no shim lives. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -85,10 +86,26 @@ static void sweep(struct runtime *rt, const char *id)
         runtime_remove_directory(rt, rt->containers_fd, work);
 }
 
+/* Of containers that went while nobody was looking, and files half written. */
+static void sweep_configs(struct runtime *rt)
+{
+        _cleanup_strv_ char **names = NULL;
+
+        if (fs_list_at(rt->configs_fd, ".", &names) < 0)
+                return;
+        STRV_FOREACH (name, names) {
+                _cleanup_free_ char *id = strndup(*name, RUNTIME_ID_SIZE - 1);
+
+                if (!id || !streq(*name + strlen(id), ".json") || !container_get(rt, id))
+                        unlinkat(rt->configs_fd, *name, 0);
+        }
+}
+
 void container_sweep(struct runtime *rt)
 {
         _cleanup_strv_ char **ids = NULL;
 
+        sweep_configs(rt);
         if (fs_list_at(rt->containers_fd, ".", &ids) < 0)
                 return;
         STRV_FOREACH (id, ids)

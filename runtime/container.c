@@ -51,6 +51,15 @@ static void save(const struct container *c)
                          c->id);
 }
 
+void container_remove_files(struct runtime *rt, const char *id)
+{
+        _cleanup_free_ char *config = text_printf("%s.json", id);
+
+        if (config)
+                unlinkat(rt->configs_fd, config, 0);
+        runtime_remove_directory(rt, rt->containers_fd, id);
+}
+
 void container_discard(struct container *c)
 {
         struct shim_message m = { .verb = SHIM_DELETE };
@@ -61,7 +70,7 @@ void container_discard(struct container *c)
                 shim_request(c->sandbox->shim, &m, NULL, 0, NULL, NULL, NULL);
         }
         cgroup_remove_container(rt->cgroups, c->cgroup_parent, c->id);
-        runtime_remove_directory(rt, rt->containers_fd, c->id);
+        container_remove_files(rt, c->id);
         map_remove(rt->containers, c->id);
         container_free(c);
 }
@@ -358,7 +367,7 @@ int container_remove(struct runtime *rt, const char *container_id, struct err *e
 int container_inspect(const struct runtime *rt, const char *container_id, json_t **ret,
                       struct err *err)
 {
-        _cleanup_free_ char *path = text_printf("%s/config.json", container_id), *text = NULL;
+        _cleanup_free_ char *path = text_printf("%s.json", container_id), *text = NULL;
         size_t n;
         int r;
 
@@ -366,7 +375,11 @@ int container_inspect(const struct runtime *rt, const char *container_id, json_t
                 return err_set_kind(err, -ENOENT, ERR_NOT_FOUND, "no container '%s'", container_id);
         if (!path)
                 return err_sys(err, -ENOMEM, "read config.json");
-        r = fs_read_at(rt->containers_fd, path, CONFIG_MAX, &text, &n);
+        r = fs_read_at(rt->configs_fd, path, CONFIG_MAX, &text, &n);
+        if (r == -ENOENT)
+                return err_set_kind(err, -ENOENT, ERR_NOT_FOUND,
+                                    "the config.json of container '%s' went with the last reboot",
+                                    container_id);
         if (r < 0)
                 return err_sys(err, r, "read config.json of container '%s'", container_id);
         r = json_parse(text, n, true, ret, err);

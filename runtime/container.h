@@ -41,6 +41,8 @@ void container_settle(struct container *c);
 void container_recover(struct container *c);
 /* Directory, cgroup and what else it left behind; @c is freed. */
 void container_discard(struct container *c);
+/* Its directory and its config.json. */
+void container_remove_files(struct runtime *rt, const char *id);
 
 /* ---- container-record.c ---- */
 struct container *container_new(struct runtime *rt, const char *id, const char *sandbox_id);

@@ -230,6 +230,9 @@ static int open_directories(struct runtime *rt, struct err *err)
         rt->containers_fd = open_below(rt->state_fd, "containers", rt->options.state_dir, err);
         if (rt->containers_fd < 0)
                 return rt->containers_fd;
+        rt->configs_fd = open_below(rt->run_fd, "configs", rt->options.run_dir, err);
+        if (rt->configs_fd < 0)
+                return rt->configs_fd;
         r = fs_read_line_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot_id);
         if (r < 0)
                 return err_sys(err, r, "read the kernel's boot id");
@@ -297,6 +300,7 @@ int runtime_new(sd_event *event, const struct runtime_options *options,
                 .state_fd = -1,
                 .sandboxes_fd = -1,
                 .containers_fd = -1,
+                .configs_fd = -1,
         };
         r = copy_options(rt, options, err);
         if (r == 0)
@@ -349,6 +353,7 @@ struct runtime *runtime_free(struct runtime *rt)
         trash_free(rt->trash);
         safe_close(rt->sandboxes_fd);
         safe_close(rt->containers_fd);
+        safe_close(rt->configs_fd);
         safe_close(rt->state_fd);
         safe_close(rt->run_fd);
         strv_free(rt->missing_features);

@@ -199,7 +199,10 @@ const struct container_status *container_find(const struct runtime *rt, const ch
 void container_foreach(const struct runtime *rt, const char *sandbox_id, /* NULL: all */
                        void (*fn)(const struct container_status *c, void *userdata),
                        void *userdata);
-/* config.json as recorded; new reference. */
+/*
+ * config.json as recorded; new reference. It lies in memory (<run_dir>/configs), for its environment
+ * holds Secrets: -ENOENT after a reboot.
+ */
 int container_inspect(const struct runtime *rt, const char *container_id, json_t **ret,
                       struct err *err);
 /* -ENOENT: it has no cgroup any more. */

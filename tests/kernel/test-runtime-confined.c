@@ -1,6 +1,7 @@
 /* What an ordinary container's root cannot do, and what of ours nobody else can read. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,6 +101,61 @@ TEST(what_is_kept_of_containers_is_root_s_alone)
                 CHECK(fd >= 0);
                 check_private(fd, path);
         }
+        rig_down();
+}
+
+/* Files below @dir_fd, pipes and devices apart, that hold @text. */
+static unsigned count_files_with(int dir_fd, const char *text)
+{
+        _cleanup_strv_ char **names = NULL;
+        unsigned n = 0;
+
+        CHECK_INT(fs_list_at(dir_fd, ".", &names), 0);
+        STRV_FOREACH (name, names) {
+                _cleanup_free_ char *data = NULL;
+                _cleanup_close_ int fd = -1;
+                struct stat st;
+                size_t len;
+
+                CHECK_INT(fstatat(dir_fd, *name, &st, AT_SYMLINK_NOFOLLOW), 0);
+                if (S_ISDIR(st.st_mode)) {
+                        fd = openat(dir_fd, *name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                        CHECK(fd >= 0);
+                        n += count_files_with(fd, text);
+                } else if (S_ISREG(st.st_mode) && st.st_size > 0) {
+                        CHECK_INT(fs_read_at(dir_fd, *name, 64 << 20, &data, &len), 0);
+                        n += memmem(data, len, text, strlen(text)) != NULL;
+                }
+        }
+        return n;
+}
+
+/* A Secret in the environment is in config.json, and that is in memory only (INV-41). */
+TEST(the_environment_is_written_to_no_disk)
+{
+        _cleanup_close_ int kept = -1, configs = -1;
+        _cleanup_free_ char *state_dir = NULL, *config_dir = NULL;
+        const char *secret = "correct-horse-battery-staple";
+        struct rig_answer a;
+        struct oci_spec spec;
+        const char *id;
+
+        rig_up();
+        a = rig_run_sandbox(NULL);
+        CHECK_INT(a.r, 0);
+        rig_make_spec(&spec, "true");
+        CHECK(strv_append(&spec.process.env, "PASSWORD=correct-horse-battery-staple") == 0);
+        id = rig_begin(a.id, &spec);
+        rig_wait_exit(id);
+        state_dir = text_printf("%s/state", rig_dir);
+        config_dir = text_printf("%s/run/configs", rig_dir);
+        kept = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        configs = open(config_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CHECK(kept >= 0 && configs >= 0);
+        CHECK_INT(count_files_with(kept, secret), 0);
+        CHECK_INT(count_files_with(configs, secret), 1);
+        CHECK_INT(container_remove(rig, id, NULL), 0);
+        CHECK_INT(count_files_with(configs, secret), 0);
         rig_down();
 }
 
