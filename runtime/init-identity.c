@@ -7,7 +7,10 @@
  * are read back. Where there is no no_new_privs, installing a filter takes CAP_SYS_ADMIN, which is
  * then held until that last moment although the plan does not have it: execve computes the sets
  * anew from the bounding, inheritable and ambient ones, which never had it, so it cannot outlive
- * the execve. That way our own calls need not be allowed by anybody's filter (PR-18).
+ * the execve. That way our own calls need not be allowed by anybody's filter (PR-18). With one
+ * exception: a container that holds SYS_PTRACE could trace the process that moves into its PID
+ * namespace, and so would come by CAP_SYS_ADMIN and no filter; there the filter comes first and has
+ * to allow what little is left to do.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -366,4 +369,29 @@ int init_install_seccomp(struct init *i)
         if (i->seccomp.len && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &i->seccomp) < 0)
                 return -errno;
         return 0;
+}
+
+bool init_filter_comes_first(const struct init *i)
+{
+        uint64_t caps = init_container(i)->cap_bounding;
+
+        return filter_needs_privilege(i) && caps & CAP_BIT(CAP_SYS_PTRACE) &&
+               !(caps & CAP_BIT(CAP_SYS_ADMIN));
+}
+
+static int drop_filter_privilege(void)
+{
+        uint64_t effective, permitted, inheritable;
+        int r = read_caps(&effective, &permitted, &inheritable);
+
+        return r < 0 ? r
+                     : write_caps(effective & ~CAP_BIT(CAP_SYS_ADMIN),
+                                  permitted & ~CAP_BIT(CAP_SYS_ADMIN), inheritable);
+}
+
+int init_install_seccomp_early(struct init *i)
+{
+        int r = init_install_seccomp(i);
+
+        return r < 0 ? r : drop_filter_privilege();
 }

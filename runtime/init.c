@@ -353,13 +353,10 @@ static int wait_for_go(struct init *i)
 static int move(struct init *i)
 {
         int pidfd = -1, pid;
-        struct clone_args args = {
-                .flags = CLONE_PARENT | CLONE_PIDFD,
-                .pidfd = (uint64_t)(uintptr_t)&pidfd,
-        };
 
         init_at(i, STEP_MOVE, LAUNCH_NO_RECORD);
-        pid = sys_clone3(&args);
+        /* not clone3: RuntimeDefault knows no such call, and may be in force already */
+        pid = sys_answer(syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD, NULL, &pidfd, NULL, NULL));
         if (pid <= 0)
                 return pid;
         _exit(init_send(i, LAUNCH_MOVED, pid, pidfd) < 0);
@@ -400,17 +397,20 @@ static int reset_signals(void)
 static int go(struct init *i)
 {
         struct init_command command;
+        bool filter_first = must_move(i) && init_filter_comes_first(i);
         int r = init_find_command(i, &command);
 
         if (r == 0)
                 r = close_all(i); /* before anybody in the container can look at this process */
+        if (r == 0 && filter_first)
+                r = init_install_seccomp_early(i);
         if (r == 0 && must_move(i))
                 r = move(i);
         if (r == 0)
                 r = start_session(i);
         if (r == 0)
                 r = reset_signals();
-        if (r == 0)
+        if (r == 0 && !filter_first)
                 r = init_install_seccomp(i);
         if (r < 0)
                 return r;

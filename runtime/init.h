@@ -105,6 +105,12 @@ int init_rlimits(struct init *i, const uint64_t nofile[2]);
 int init_identity(struct init *i);
 int init_load_seccomp(struct init *i);
 int init_install_seccomp(struct init *i);
+/*
+ * Somebody in the container may trace the one that moves there: it must have its filter, and no
+ * right beyond the container's, before it does. _early() sees to both.
+ */
+bool init_filter_comes_first(const struct init *i);
+int init_install_seccomp_early(struct init *i);
 /* init-command.c: which program. */
 struct init_command {
         const char *path; /* argv[0], or .found */

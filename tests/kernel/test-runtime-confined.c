@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -182,6 +183,54 @@ static int exec_many(const char *id, size_t n, size_t last_size, bool *ret_done)
         r = exec_sync(rig, id, argv, 10 * USEC_PER_SEC, 100, on_exec, ret_done, NULL, &err);
         CHECK(r >= 0 || err.kind == ERR_BAD_INPUT);
         return r;
+}
+
+/*
+ * Whoever may trace in the container can take over an exec's process as soon as that is seen there:
+ * it must have the container's filter and nobody's rights by then (INV-15).
+ */
+TEST(an_exec_that_a_tracer_in_the_container_sees_is_filtered_and_has_no_more_rights)
+{
+        const uint64_t tracer = UINT64_C(0xa80425fb) | UINT64_C(1) << CAP_SYS_PTRACE;
+        const char *argv[] = { "/bin/busybox", "true", NULL };
+        bool seen = false;
+        struct rig_answer a;
+        struct oci_spec spec;
+        const char *id;
+
+        rig_up();
+        a = rig_run_sandbox(NULL);
+        CHECK_INT(a.r, 0);
+        rig_make_spec(
+                &spec,
+                "while :; do for p in /proc/[2-9]* /proc/1?*; do "
+                "read -r n 2>/dev/null < $p/comm || continue; "
+                "case $n in skiff-*) ;; *) continue;; esac; c= f=; "
+                "while read -r k v; do case $k in CapEff:) c=$v;; Seccomp:) f=$v;; esac; done "
+                "2>/dev/null < $p/status; "
+                "case $f,$c in ,*) ;; 2,00000000a80c25fb) [ $s ] || echo SEEN; s=1;; "
+                "*) [ $m ] || echo MORE $f $c; m=1;; esac; done; done");
+        oci_seccomp_free(spec.seccomp);
+        spec.seccomp = NULL;
+        CHECK(seccomp_runtime_default(tracer, &spec.seccomp, NULL) == 0);
+        spec.process.cap_bounding = spec.process.cap_effective = spec.process.cap_permitted =
+                tracer;
+        id = rig_begin(a.id, &spec);
+        for (int n = 0; n < 400 || (!seen && n < 8000); n++) {
+                bool done = false;
+                _cleanup_err_ struct err err = { 0 };
+
+                CHECK_INT(exec_sync(rig, id, argv, 10 * USEC_PER_SEC, 100, on_exec, &done, NULL,
+                                    &err),
+                          0);
+                while (!done)
+                        CHECK(sd_event_run(rig_event, 100 * USEC_PER_MSEC) >= 0);
+                if (n % 100 == 99)
+                        seen = strstr(rig_log_of(id), "SEEN") != NULL;
+        }
+        CHECK(seen); /* or nothing was tried */
+        CHECK_STR(rig_log_of(id), "SEEN\n");
+        rig_down();
 }
 
 TEST(a_command_has_no_more_arguments_than_allowed)
