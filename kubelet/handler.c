@@ -33,6 +33,7 @@ struct attempt {
         size_t body_len;
         unsigned redirects;
         usec_t deadline;             /* CLOCK_MONOTONIC; 0: none */
+        usec_t connect_pause;        /* grpc: before the connection is tried again; 0: first try */
         int fd;                      /* owned; tcpSocket */
         int connect_error;           /* of a connect() that failed at once; told from the loop */
         char *address;               /* owned; "ip:port" for the error */
@@ -258,6 +259,62 @@ static int start_http(struct attempt *a, const char *host, uint16_t port, struct
 
 /* ---- grpc ---- */
 
+/*
+ * Go's gRPC client is asked to block until it is connected: it tries again after 1 s, 1.6 s, ...
+ * (give or take a fifth), and only the probe's timeout ends that.
+ */
+#define GRPC_PAUSE_USEC     USEC_PER_SEC
+#define GRPC_PAUSE_GROWTH   1.6
+#define GRPC_PAUSE_MAX_USEC (120 * USEC_PER_SEC)
+
+static int send_grpc(struct attempt *a, struct err *err);
+
+static void finish_grpc_unconnected(struct attempt *a)
+{
+        char timeout[TIME_TEXT_MAX];
+        _cleanup_free_ char *text = text_printf(
+                "timeout: failed to connect service \"%s\" within %s: context deadline exceeded",
+                a->address, duration_format(a->options.timeout_usec, timeout));
+
+        finish(a, HANDLER_FAILURE, text ? text : "timeout: failed to connect service");
+}
+
+static void finish_grpc_failed(struct attempt *a, const char *why)
+{
+        _cleanup_free_ char *text = text_printf("error: failed to connect service at \"%s\": %s",
+                                                a->address, why);
+
+        finish(a, HANDLER_FAILURE, text ? text : why);
+}
+
+static int on_grpc_retry(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata)
+{
+        struct attempt *a = userdata;
+        _cleanup_err_ struct err err = { 0 };
+
+        a->timer = sd_event_source_disable_unref(a->timer);
+        if (now_monotonic() >= a->deadline)
+                finish_grpc_unconnected(a);
+        else if (send_grpc(a, &err) < 0)
+                finish_grpc_failed(a, err_text(&err));
+        return 0;
+}
+
+static void retry_grpc(struct attempt *a, const char *why)
+{
+        usec_t d = a->connect_pause ? (usec_t)((double)a->connect_pause * GRPC_PAUSE_GROWTH)
+                                    : GRPC_PAUSE_USEC;
+        usec_t next;
+        int r;
+
+        a->connect_pause = MIN(d, GRPC_PAUSE_MAX_USEC);
+        next = now_monotonic() + usec_jitter(a->connect_pause * 4 / 5, 50, random_u32());
+        r = sd_event_add_time(a->handlers->event, &a->timer, CLOCK_MONOTONIC,
+                              MIN(next, a->deadline), ACCURACY_USEC, on_grpc_retry, a);
+        if (r < 0)
+                finish_grpc_failed(a, why);
+}
+
 static void on_grpc_done(struct http_request *request, const struct http_response *response,
                          void *userdata)
 {
@@ -278,43 +335,51 @@ static void on_grpc_done(struct http_request *request, const struct http_respons
                         finish(a, HANDLER_SUCCESS, "service healthy");
                 else
                         finish(a, HANDLER_FAILURE, why ? why : "service unhealthy");
-                return;
-        }
-        if (response->err->kind == ERR_TIMEOUT)
+        } else if (response->err->kind == ERR_TIMEOUT) {
                 why = text_printf("timeout: health rpc did not complete within %s",
                                   duration_format(a->options.timeout_usec, timeout));
-        else
-                why = text_printf("error: failed to connect service at \"%s\": %s", a->address,
-                                  err_text(response->err));
-        finish(a, HANDLER_FAILURE, why ? why : "health rpc failed");
+                finish(a, HANDLER_FAILURE, why ? why : "timeout: health rpc did not complete");
+        } else if (response->err->kind == ERR_UNREACHABLE && response->status == 0 && a->deadline) {
+                retry_grpc(a, err_text(response->err));
+        } else {
+                finish_grpc_failed(a, err_text(response->err));
+        }
 }
 
-static int start_grpc(struct attempt *a, const char *host, uint16_t port, struct err *err)
+static int send_grpc(struct attempt *a, struct err *err)
 {
         static const char *const headers[] = { "Content-Type: application/grpc", "TE: trailers",
                                                "User-Agent: kube-probe/" KUBE_MINOR_TEXT, NULL };
         _cleanup_free_ uint8_t *message = NULL;
+        usec_t now = now_monotonic();
         struct http_options o = {
                 .method = "POST",
+                .url = a->url,
                 .headers = headers,
                 .http2 = true,
-                .timeout_usec = a->options.timeout_usec,
                 .body_max = OUTPUT_MAX,
                 .done = on_grpc_done,
                 .userdata = a,
         };
         int n = grpc_health_request(a->options.handler->service, &message);
 
-        a->address = text_printf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
-        if (n < 0 || !a->address)
-                return err_sys(err, -ENOMEM, "prepare the request");
-        a->url = text_printf("http://%s" GRPC_HEALTH_PATH, a->address);
-        if (!a->url)
-                return err_sys(err, -ENOMEM, "prepare the request");
-        o.url = a->url;
+        if (n < 0)
+                return err_sys(err, n, "prepare the request");
         o.body = message;
         o.body_len = (size_t)n;
+        if (a->deadline)
+                o.timeout_usec = a->deadline > now ? a->deadline - now : 1;
         return http_start(a->handlers->http, &o, &a->request, err);
+}
+
+static int start_grpc(struct attempt *a, const char *host, uint16_t port, struct err *err)
+{
+        a->address = text_printf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+        if (a->address)
+                a->url = text_printf("http://%s" GRPC_HEALTH_PATH, a->address);
+        if (!a->url)
+                return err_sys(err, -ENOMEM, "prepare the request");
+        return send_grpc(a, err);
 }
 
 /* ---- tcpSocket ---- */
