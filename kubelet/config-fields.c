@@ -57,7 +57,7 @@ void config_init(struct kubelet_config *c)
 }
 
 /* ---- decoders: where Go has no pointer, zero means "the default" ---- */
-static int decode_span(const json_t *value, void *member, const void *arg, struct err *err)
+int config_decode_span(const json_t *value, void *member, const void *arg, struct err *err)
 {
         usec_t v;
         int r = decode_duration(value, &v, arg, err);
@@ -67,7 +67,7 @@ static int decode_span(const json_t *value, void *member, const void *arg, struc
         return r;
 }
 
-static int decode_i32_set(const json_t *value, void *member, const void *arg, struct err *err)
+int config_decode_i32(const json_t *value, void *member, const void *arg, struct err *err)
 {
         int32_t v;
         int r = decode_i32(value, &v, arg, err);
@@ -77,7 +77,7 @@ static int decode_i32_set(const json_t *value, void *member, const void *arg, st
         return r;
 }
 
-static int decode_i64_set(const json_t *value, void *member, const void *arg, struct err *err)
+int config_decode_i64(const json_t *value, void *member, const void *arg, struct err *err)
 {
         int64_t v;
         int r = decode_i64(value, &v, arg, err);
@@ -87,7 +87,7 @@ static int decode_i64_set(const json_t *value, void *member, const void *arg, st
         return r;
 }
 
-static int decode_port_set(const json_t *value, void *member, const void *arg, struct err *err)
+int config_decode_port(const json_t *value, void *member, const void *arg, struct err *err)
 {
         uint16_t v;
         int r = decode_port_or_zero(value, &v, arg, err);
@@ -97,7 +97,7 @@ static int decode_port_set(const json_t *value, void *member, const void *arg, s
         return r;
 }
 
-static int decode_size(const json_t *value, void *member, const void *arg, struct err *err)
+int config_decode_size(const json_t *value, void *member, const void *arg, struct err *err)
 {
         _cleanup_free_ char *text = NULL;
         int64_t v = 0;
@@ -132,7 +132,7 @@ static const struct json_field x509_fields[] = {
 };
 static const struct json_field authentication_webhook_fields[] = {
         { "enabled",  decode_bool, FIELD(webhook_authentication), 0, NULL },
-        { "cacheTTL", decode_span, FIELD(authentication_cache_usec), 0, NULL },
+        { "cacheTTL", config_decode_span, FIELD(authentication_cache_usec), 0, NULL },
         {}
 };
 static const struct json_field anonymous_fields[] = {
@@ -146,8 +146,8 @@ static const struct json_field authentication_fields[] = {
         {}
 };
 static const struct json_field authorization_webhook_fields[] = {
-        { "cacheAuthorizedTTL",   decode_span, FIELD(authorized_cache_usec), 0, NULL },
-        { "cacheUnauthorizedTTL", decode_span, FIELD(unauthorized_cache_usec), 0, NULL },
+        { "cacheAuthorizedTTL",   config_decode_span, FIELD(authorized_cache_usec), 0, NULL },
+        { "cacheUnauthorizedTTL", config_decode_span, FIELD(unauthorized_cache_usec), 0, NULL },
         {}
 };
 static const struct json_field authorization_fields[] = {
@@ -183,11 +183,11 @@ const struct json_field config_fields[] = {
         { "staticPodPath",                   decode_text,        FIELD(static_pod_path), 0, NULL },
         { "staticPodURL",                    decode_text,        FIELD(static_pod_url), 0, NULL },
         { "podLogsDir",                      decode_text,        FIELD(pod_logs_dir), 0, NULL },
-        { "syncFrequency",                   decode_span,        FIELD(sync_usec), 0, NULL },
-        { "fileCheckFrequency",              decode_span,        FIELD(file_check_usec), 0, NULL },
-        { "httpCheckFrequency",              decode_span,        FIELD(http_check_usec), 0, NULL },
+        { "syncFrequency",                   config_decode_span,        FIELD(sync_usec), 0, NULL },
+        { "fileCheckFrequency",              config_decode_span,        FIELD(file_check_usec), 0, NULL },
+        { "httpCheckFrequency",              config_decode_span,        FIELD(http_check_usec), 0, NULL },
         { "address",                         decode_text,        FIELD(address), 0, NULL },
-        { "port",                            decode_port_set,    FIELD(port), 0, NULL },
+        { "port",                            config_decode_port,    FIELD(port), 0, NULL },
         { "tlsCertFile",                     decode_text,        FIELD(tls_cert_file), 0, NULL },
         { "tlsPrivateKeyFile",               decode_text,        FIELD(tls_key_file), 0, NULL },
         { "tlsCipherSuites",                 decode_strv,        FIELD(tls_cipher_suites), 0, NULL },
@@ -197,9 +197,9 @@ const struct json_field config_fields[] = {
         { "authentication",                  decode_object,      0, 0, authentication_fields },
         { "authorization",                   decode_object,      0, 0, authorization_fields },
         { "registryPullQPS",                 decode_i32,         FIELD(registry_qps), 0, &zero_up },
-        { "registryBurst",                   decode_i32_set,     FIELD(registry_burst), 0, &zero_up },
+        { "registryBurst",                   config_decode_i32,     FIELD(registry_burst), 0, &zero_up },
         { "eventRecordQPS",                  decode_i32,         FIELD(event_qps), 0, &zero_up },
-        { "eventBurst",                      decode_i32_set,     FIELD(event_burst), 0, &zero_up },
+        { "eventBurst",                      config_decode_i32,     FIELD(event_burst), 0, &zero_up },
         { "enableDebuggingHandlers",         decode_bool,        FIELD(enable_debugging_handlers), 0, NULL },
         { "enableSystemLogHandler",          decode_bool,        FIELD(enable_system_log_handler), 0, NULL },
         { "healthzPort",                     decode_port_or_zero, FIELD(healthz_port), 0, NULL },
@@ -207,18 +207,18 @@ const struct json_field config_fields[] = {
         { "oomScoreAdj",                     decode_i32,         FIELD(oom_score_adj), 0, &oom_scores },
         { "clusterDomain",                   decode_text,        FIELD(cluster_domain), 0, NULL },
         { "clusterDNS",                      decode_strv,        FIELD(cluster_dns), 0, NULL },
-        { "streamingConnectionIdleTimeout",  decode_span,        FIELD(streaming_idle_usec), 0, NULL },
-        { "nodeStatusUpdateFrequency",       decode_span,        FIELD(node_status_update_usec), 0, NULL },
-        { "nodeStatusReportFrequency",       decode_span,        FIELD(node_status_report_usec), 0, NULL },
-        { "nodeLeaseDurationSeconds",        decode_i32_set,     FIELD(node_lease_duration_sec), 0, &zero_up },
-        { "imageMinimumGCAge",               decode_span,        FIELD(image_min_gc_age_usec), 0, NULL },
-        { "imageMaximumGCAge",               decode_span,        FIELD(image_max_gc_age_usec), 0, NULL },
+        { "streamingConnectionIdleTimeout",  config_decode_span,        FIELD(streaming_idle_usec), 0, NULL },
+        { "nodeStatusUpdateFrequency",       config_decode_span,        FIELD(node_status_update_usec), 0, NULL },
+        { "nodeStatusReportFrequency",       config_decode_span,        FIELD(node_status_report_usec), 0, NULL },
+        { "nodeLeaseDurationSeconds",        config_decode_i32,     FIELD(node_lease_duration_sec), 0, &zero_up },
+        { "imageMinimumGCAge",               config_decode_span,        FIELD(image_min_gc_age_usec), 0, NULL },
+        { "imageMaximumGCAge",               config_decode_span,        FIELD(image_max_gc_age_usec), 0, NULL },
         { "imageGCHighThresholdPercent",     decode_i32,         FIELD(image_gc_high_percent), 0, &percent },
         { "imageGCLowThresholdPercent",      decode_i32,         FIELD(image_gc_low_percent), 0, &percent },
         { "cgroupRoot",                      decode_text,        FIELD(cgroup_root), 0, NULL },
         { "cgroupDriver",                    decode_named_bool,  FIELD(cgroup_systemd), 0, cgroup_drivers },
         { "singleProcessOOMKill",            decode_bool,        FIELD(single_process_oom_kill), 0, NULL },
-        { "maxPods",                         decode_i32_set,     FIELD(max_pods), 0, &zero_up },
+        { "maxPods",                         config_decode_i32,     FIELD(max_pods), 0, &zero_up },
         { "podsPerCore",                     decode_i32,         FIELD(pods_per_core), 0, &zero_up },
         { "podCIDR",                         decode_text,        FIELD(pod_cidr), 0, NULL },
         { "podPidsLimit",                    decode_i64,         FIELD(pod_pids_limit), 0, NULL },
@@ -226,22 +226,22 @@ const struct json_field config_fields[] = {
         { "cpuCFSQuota",                     decode_bool,        FIELD(cpu_quota), 0, NULL },
         { "cpuCFSQuotaPeriod",               decode_duration,    FIELD(cpu_period_usec), 0, NULL },
         { "nodeStatusMaxImages",             decode_i32,         FIELD(node_status_max_images), 0, &minus_one_up },
-        { "maxOpenFiles",                    decode_i64_set,     FIELD(max_open_files), 0, &zero_up_64 },
+        { "maxOpenFiles",                    config_decode_i64,     FIELD(max_open_files), 0, &zero_up_64 },
         { "kubeAPIQPS",                      decode_i32,         FIELD(kube_api_qps), 0, &zero_up },
-        { "kubeAPIBurst",                    decode_i32_set,     FIELD(kube_api_burst), 0, &zero_up },
+        { "kubeAPIBurst",                    config_decode_i32,     FIELD(kube_api_burst), 0, &zero_up },
         { "serializeImagePulls",             decode_bool,        FIELD(serialize_pulls), 0, NULL },
         { "maxParallelImagePulls",           decode_i32,         FIELD(max_parallel_pulls), 0, &one_up },
         { "evictionHard",                    decode_string_map,  FIELD(eviction_hard), 0, NULL },
         { "evictionSoft",                    decode_string_map,  FIELD(eviction_soft), 0, NULL },
         { "evictionSoftGracePeriod",         decode_string_map,  FIELD(eviction_soft_grace), 0, NULL },
         { "evictionMinimumReclaim",          decode_string_map,  FIELD(eviction_min_reclaim), 0, NULL },
-        { "evictionPressureTransitionPeriod", decode_span,       FIELD(eviction_transition_usec), 0, NULL },
+        { "evictionPressureTransitionPeriod", config_decode_span,       FIELD(eviction_transition_usec), 0, NULL },
         { "evictionMaxPodGracePeriod",       decode_i32,         FIELD(eviction_max_grace_sec), 0, NULL },
         { "enableControllerAttachDetach",    decode_bool,        FIELD(controller_attach_detach), 0, NULL },
         { "protectKernelDefaults",           decode_bool,        FIELD(protect_kernel_defaults), 0, NULL },
         { "failSwapOn",                      decode_bool,        FIELD(fail_swap_on), 0, NULL },
         { "memorySwap",                      decode_object,      0, 0, swap_fields },
-        { "containerLogMaxSize",             decode_size,        FIELD(log_max_size), 0, NULL },
+        { "containerLogMaxSize",             config_decode_size,        FIELD(log_max_size), 0, NULL },
         { "containerLogMaxFiles",            decode_i32,         FIELD(log_max_files), 0, &two_up },
         { "configMapAndSecretChangeDetectionStrategy", decode_named, FIELD(change_detection), 0, detections },
         { "systemReserved",                  decode_quantities,  FIELD(system_reserved), 0, NULL },
@@ -283,8 +283,7 @@ static const struct ignored_field {
         { "enableContentionProfiling", NULL, NULL },
         { "enableDebugFlagsHandler", "true", "false" },
         { "enableProfilingHandler", "true", "false" },
-        { "enableSystemLogHandler", "true", "false" },
-        { "enableSystemLogQuery", NULL, NULL },
+        { "enableSystemLogQuery", "false", NULL },
         { "enforceNodeAllocatable", "[\"pods\"]", NULL },
         { "evictionMaxPodGracePeriod", NULL, NULL },
         { "evictionMinimumReclaim", NULL, NULL },
@@ -356,6 +355,15 @@ static const struct ignored_field *find_ignored(const char *path)
         return NULL;
 }
 
+bool config_ignored_field(size_t i, const char **ret_path, const char **ret_usual)
+{
+        if (i >= ARRAY_SIZE(not_acted_upon))
+                return false;
+        *ret_path = not_acted_upon[i].path;
+        *ret_usual = not_acted_upon[i].usual;
+        return true;
+}
+
 static bool is_silent(const char *path)
 {
         for (size_t i = 0; i < ARRAY_SIZE(silent); i++)
@@ -365,7 +373,7 @@ static bool is_silent(const char *path)
 }
 
 /* kubeadm writes out every field that it leaves alone: 0, "", "0s", {}. */
-static bool says_nothing(const json_t *value)
+bool config_says_nothing(const json_t *value)
 {
         const char *s = json_string_value(value), *key;
         json_t *v;
@@ -377,7 +385,7 @@ static bool says_nothing(const json_t *value)
         if (json_is_array(value))
                 return json_array_size(value) == 0;
         json_object_foreach ((json_t *)value, key, v)
-                if (!says_nothing(v))
+                if (!config_says_nothing(v))
                         return false;
         return !json_is_true(value);
 }
@@ -409,7 +417,7 @@ static bool asks_for_something(const json_t *value, const struct ignored_field *
 {
         if (is_written(value, f->usual) || is_written(value, f->granted))
                 return false;
-        return (f->usual && json_is_boolean(value)) || !says_nothing(value);
+        return (f->usual && json_is_boolean(value)) || !config_says_nothing(value);
 }
 
 static const struct json_field *find_field(const struct json_field *fields, const char *name)

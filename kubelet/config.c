@@ -7,6 +7,7 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/config-fields.h"
+#include "kubelet/config-print.h"
 
 int config_merge(json_t *base, const json_t *patch)
 {
@@ -414,6 +415,14 @@ static int check_kind(const json_t *document, struct err *err)
         return 0;
 }
 
+static int print_configz(struct kubelet_config *c, const json_t *document, struct err *err)
+{
+        json_auto_t *o = json_pack("{s:o}", "kubeletconfig", config_print(c, document));
+
+        c->configz = o ? json_dumps(o, JSON_COMPACT) : NULL;
+        return c->configz ? 0 : err_sys(err, -ENOMEM, "print configuration");
+}
+
 int kubelet_config_decode(const json_t *document, const char *base_dir, struct kubelet_config *ret,
                           struct err *err)
 {
@@ -435,7 +444,9 @@ int kubelet_config_decode(const json_t *document, const char *base_dir, struct k
         if (r < 0)
                 return err_sys(err, r, "read configuration");
         r = make_paths_absolute(ret, base_dir, err);
-        return r < 0 ? r : validate(ret, document, err);
+        if (r == 0)
+                r = validate(ret, document, err);
+        return r < 0 ? r : print_configz(ret, document, err);
 }
 
 int32_t kubelet_config_max_pods(const struct kubelet_config *c, uint32_t cpus)
@@ -451,7 +462,8 @@ void kubelet_config_done(struct kubelet_config *c)
                                 c->pod_cidr,        c->provider_id,     c->address,
                                 c->healthz_address, c->tls_cert_file,   c->tls_key_file,
                                 c->client_ca_file,  c->tls_min_version, c->cluster_domain,
-                                c->resolv_conf,     c->cgroup_root,     c->reserved_cpus };
+                                c->resolv_conf,     c->cgroup_root,     c->reserved_cpus,
+                                c->configz };
         char **const lists[] = {
                 c->tls_cipher_suites,      c->cluster_dns, c->enforce_node_allocatable,
                 c->allowed_unsafe_sysctls, c->ignored,     c->unknown

@@ -83,6 +83,7 @@ struct kubelet_config {
         usec_t shutdown_grace_usec, shutdown_grace_critical_usec;
         /* set in the document, but not acted upon, or not known: paths such as "logging.format" */
         char **ignored, **unknown;
+        char *configz; /* what /configz answers: {"kubeletconfig": …} as compact JSON */
 };
 
 /* RFC 7386: @patch over @base, in place (drop-ins of --config-dir, in lexical order). */

@@ -16,6 +16,8 @@
 #include "kubelet/port-forward.h"
 #include "kubelet/probe-metrics.h"
 #include "kubelet/remote-exec.h"
+#include "kubelet/remote-run.h"
+#include "kubelet/running-pods.h"
 #include "kubelet/server.h"
 #include "kubelet/stats.h"
 
@@ -29,6 +31,7 @@ struct front {
         char *socket_path, *pki_dir; /* owned */
         struct server *server;
         struct remote_execs *execs;
+        struct remote_runs *runs;
         struct port_forwards *forwards;
         struct stats *stats;
         struct local_api *local;
@@ -42,6 +45,13 @@ static json_t *on_list_pods(void *userdata)
         const struct front *f = userdata;
 
         return local_api_pod_list(f->local, NULL);
+}
+
+static json_t *on_list_running_pods(void *userdata)
+{
+        const struct front *f = userdata;
+
+        return running_pods_list(f->ctx->rt);
 }
 
 static enum server_lookup on_pod_status(const char *namespace, const char *name,
@@ -74,24 +84,43 @@ static int on_find_log(const char *container_id, char **ret_path, bool *ret_is_r
         return *ret_path ? 0 : -ENOMEM;
 }
 
-static void on_exec(struct http_exchange *x, const char *namespace, const char *name,
-                    const char *uid, const char *container, bool attach, void *userdata)
+/* The container that runs of a pod that is here, or NULL: @x was answered. */
+static const struct container_status *find_running(const struct front *f, struct http_exchange *x,
+                                                   const char *namespace, const char *name,
+                                                   const char *uid, const char *container)
 {
-        const struct front *f = userdata;
         const struct pod *pod = pod_manager_find(f->options.pods, namespace, name, NULL);
         const struct container_status *c;
         _cleanup_err_ struct err err = { 0 };
 
         if (!pod || (uid && !streq(uid, pod->uid))) {
                 http_answer_text(x, 404, "pod does not exist");
-                return;
+                return NULL;
         }
         c = pod_running_container(f->ctx, pod, container, &err);
-        if (!c) {
+        if (!c)
                 http_answer_text(x, 500, "%s", err_text(&err));
-                return;
-        }
-        remote_execs_handle(f->execs, x, c->id, attach);
+        return c;
+}
+
+static void on_exec(struct http_exchange *x, const char *namespace, const char *name,
+                    const char *uid, const char *container, bool attach, void *userdata)
+{
+        const struct front *f = userdata;
+        const struct container_status *c = find_running(f, x, namespace, name, uid, container);
+
+        if (c)
+                remote_execs_handle(f->execs, x, c->id, attach);
+}
+
+static void on_run(struct http_exchange *x, const char *namespace, const char *name,
+                   const char *uid, const char *container, void *userdata)
+{
+        const struct front *f = userdata;
+        const struct container_status *c = find_running(f, x, namespace, name, uid, container);
+
+        if (c)
+                remote_runs_handle(f->runs, x, c->id);
 }
 
 struct search {
@@ -157,9 +186,11 @@ static json_t *on_stats_summary(bool only_cpu_and_memory, void *userdata)
 static const struct server_ops *server_ops_of(struct front *f, struct server_ops *ops)
 {
         *ops = (struct server_ops){ .list_pods = on_list_pods,
+                                    .list_running_pods = on_list_running_pods,
                                     .pod_status = on_pod_status,
                                     .find_log = on_find_log,
                                     .exec = on_exec,
+                                    .run = on_run,
                                     .port_forward = on_port_forward,
                                     .metrics = on_metrics,
                                     .stats_summary = on_stats_summary,
@@ -259,6 +290,7 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
                 .config = f->ctx->config,
                 .node_name = f->ctx->node_name,
                 .pod_logs_dir = f->ctx->pod_log_dir,
+                .system_logs_dir = "/var/log",
                 .pki_dir = f->pki_dir,
                 .addresses = addresses,
                 .session = f->options.session,
@@ -268,6 +300,8 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
         int r = remote_execs_new(f->ctx->event, f->ctx->rt, f->ctx->config->streaming_idle_usec,
                                  &f->execs);
 
+        if (r == 0)
+                r = remote_runs_new(f->ctx->rt, &f->runs);
         if (r == 0)
                 r = port_forwards_new(f->ctx->event, f->ctx->rt,
                                       f->ctx->config->streaming_idle_usec, &f->forwards);
@@ -316,6 +350,7 @@ struct front *front_free(struct front *f)
                 return NULL;
         server_free(f->server);
         remote_execs_free(f->execs);
+        remote_runs_free(f->runs);
         port_forwards_free(f->forwards);
         stats_free(f->stats);
         http_server_free(f->local_server);

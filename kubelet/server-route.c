@@ -122,6 +122,19 @@ static enum server_route route_of(struct server_request *r, const char *first, s
                 return ROUTE_METRICS_RESOURCE;
         if (streq(first, "/metrics") && n == 1 && streq(r->names[0], "probes"))
                 return ROUTE_METRICS_PROBES;
+        if (streq(first, "/run"))
+                return route_to_container(r, ROUTE_RUN, n);
+        if (streq(first, "/runningpods"))
+                return n == 0 ? ROUTE_RUNNING_PODS : ROUTE_UNKNOWN;
+        if (streq(first, "/configz"))
+                return n == 0 ? ROUTE_CONFIGZ : ROUTE_NONE;
+        if (streq(first, "/checkpoint"))
+                return n == 3 ? ROUTE_CHECKPOINT : ROUTE_UNKNOWN;
+        if (streq(first, "/debug") && n > 0 && streq(r->names[0], "pprof"))
+                return ROUTE_PPROF;
+        if (streq(first, "/debug") && n == 2 && streq(r->names[0], "flags") &&
+            streq(r->names[1], "v"))
+                return ROUTE_DEBUG_FLAGS;
         if (streq(first, "/stats"))
                 return n == 1 && streq(r->names[0], "summary") ? ROUTE_STATS_SUMMARY
                                                                : ROUTE_UNKNOWN;
@@ -134,9 +147,30 @@ static bool is_upgrade(enum server_route route)
         return route == ROUTE_EXEC || route == ROUTE_ATTACH || route == ROUTE_PORT_FORWARD;
 }
 
-bool server_route_takes_post(enum server_route route)
+const char *server_route_methods(enum server_route route)
 {
-        return is_upgrade(route) || route == ROUTE_STATS_SUMMARY;
+        if (route == ROUTE_RUN || route == ROUTE_CHECKPOINT)
+                return "POST";
+        return is_upgrade(route) || route == ROUTE_STATS_SUMMARY ? "GET, POST" : "GET";
+}
+
+/* Go's own mux, which has these, does not look at the method. */
+static bool takes_any_method(enum server_route route)
+{
+        return route == ROUTE_HEALTHZ || route == ROUTE_CONFIGZ || route == ROUTE_PPROF ||
+               route == ROUTE_DEBUG_FLAGS;
+}
+
+static bool takes_method(enum server_route route, const char *method)
+{
+        return takes_any_method(route) || ((streq(method, "GET") || streq(method, "POST")) &&
+                                           strstr(server_route_methods(route), method));
+}
+
+static bool is_debug(enum server_route route)
+{
+        return is_upgrade(route) || route == ROUTE_CONTAINER_LOGS || route == ROUTE_RUN ||
+               route == ROUTE_RUNNING_PODS || route == ROUTE_LOGS || route == ROUTE_PPROF;
 }
 
 int server_request_parse(const char *method, const char *path, struct server_request *ret)
@@ -148,12 +182,15 @@ int server_request_parse(const char *method, const char *path, struct server_req
         r.text = strdup(path);
         if (!r.text)
                 return -ENOMEM;
-        n = split_rest(r.text, r.names, ARRAY_SIZE(r.names));
-        r.route = route_of(&r, r.text, n);
-        /* Go's own mux, which has /healthz, does not look at the method. */
-        r.is_method_ok = r.route == ROUTE_HEALTHZ || streq(method, "GET") ||
-                         (server_route_takes_post(r.route) && streq(method, "POST"));
-        r.is_debug = r.route == ROUTE_CONTAINER_LOGS || is_upgrade(r.route);
+        if (is_below(path, "/logs")) { /* a path of its own, however long */
+                r.route = ROUTE_LOGS;
+                r.names[0] = r.text + strlen("/logs") + (r.text[strlen("/logs")] == '/');
+        } else {
+                n = split_rest(r.text, r.names, ARRAY_SIZE(r.names));
+                r.route = route_of(&r, r.text, n);
+        }
+        r.is_method_ok = takes_method(r.route, method);
+        r.is_debug = is_debug(r.route);
         *ret = r;
         return 0;
 }

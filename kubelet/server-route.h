@@ -18,6 +18,13 @@ enum server_route {
         ROUTE_METRICS_RESOURCE, /* about pods, for metrics-server */
         ROUTE_METRICS_PROBES,
         ROUTE_STATS_SUMMARY,
+        ROUTE_RUNNING_PODS,
+        ROUTE_CONFIGZ,
+        ROUTE_RUN,
+        ROUTE_LOGS, /* /var/log */
+        ROUTE_CHECKPOINT,
+        ROUTE_PPROF, /* these two only to be refused as the kubelet refuses them */
+        ROUTE_DEBUG_FLAGS,
 };
 
 struct server_request {
@@ -27,11 +34,12 @@ struct server_request {
         bool is_method_ok;           /* false: 405 */
         bool is_debug;               /* 405 unless enableDebuggingHandlers */
         char *text;                  /* owned; what the names below point into */
-        const char
-                *names[4]; /* namespace, pod, [container], [pod's uid]; or { check } of healthz */
+        const char *names[4]; /* namespace, pod, [container], [pod's uid]; or { check } of healthz;
+                                 or { path below /var/log } of logs */
 };
 
 /* @path: decoded and normal, as from http_exchange_path(). 0 or -ENOMEM. */
 int server_request_parse(const char *method, const char *path, struct server_request *ret);
-bool server_route_takes_post(enum server_route route); /* POST is as good as GET */
+/* For the header Allow: "GET", "POST" or "GET, POST". */
+const char *server_route_methods(enum server_route route);
 void server_request_done(struct server_request *r);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "kubelet/config.h"
 #include "kubelet/server-auth.h"
+#include "kubelet/server-files.h"
 #include "kubelet/server-logs.h"
 
 enum { BODY_MAX = 64 * 1024 }; /* no route of ours reads one */
@@ -22,6 +23,7 @@ struct server {
         struct http_server *api, *healthz;   /* owned; NULL: off */
         struct server_auth *auth;            /* owned */
         struct server_logs *logs;            /* owned */
+        struct server_files *files;          /* owned */
         int api_fd, healthz_fd;              /* owned by the http_servers */
 };
 
@@ -115,12 +117,11 @@ static void on_healthz(struct http_exchange *x, void _unused_ *userdata)
 
 /* ---- :10250 ---- */
 
-static void answer_pods(const struct server *s, struct http_exchange *x)
+/* Steals @o, NULL: there was no memory for it. */
+static void answer_json(struct http_exchange *x, json_t *o)
 {
-        json_t *pods = s->ops.list_pods(s->ops.userdata);
-
-        if (pods)
-                http_answer_json(x, 200, pods);
+        if (o)
+                http_answer_json(x, 200, o);
         else
                 http_answer_text(x, 500, "out of memory");
 }
@@ -138,12 +139,40 @@ static void answer_metrics(const struct server *s, struct http_exchange *x, enum
 static void answer_summary(const struct server *s, struct http_exchange *x)
 {
         const char *only = http_exchange_query(x, "only_cpu_and_memory");
-        json_t *summary = s->ops.stats_summary(only && streq(only, "true"), s->ops.userdata);
 
-        if (summary)
-                http_answer_json(x, 200, summary);
+        answer_json(x, s->ops.stats_summary(only && streq(only, "true"), s->ops.userdata));
+}
+
+/* Checkpoints need CRIU, which this runtime does without; who asks is told so as a kubelet whose
+ * runtime cannot do it tells it. */
+static void answer_checkpoint(const struct server *s, struct http_exchange *x,
+                              const struct server_request *r)
+{
+        json_auto_t *status = NULL;
+
+        switch (s->ops.pod_status(r->names[0], r->names[1], r->names[2], &status,
+                                  s->ops.userdata)) {
+        case SERVER_NO_POD:
+                http_answer_text(x, 404, "pod does not exist");
+                return;
+        case SERVER_NO_CONTAINER:
+                http_answer_text(x, 404, "container %s does not exist", r->names[2]);
+                return;
+        case SERVER_FOUND:
+                break;
+        }
+        http_answer_text(x, 500,
+                         "checkpointing of %s/%s/%s failed (this node's runtime does not support "
+                         "checkpoints of containers)",
+                         r->names[0], r->names[1], r->names[2]);
+}
+
+static void answer_logs(const struct server *s, struct http_exchange *x, const char *path)
+{
+        if (s->files)
+                server_files_handle(s->files, x, path);
         else
-                http_answer_text(x, 500, "out of memory");
+                http_answer_text(x, 405, "logs endpoint is disabled.\n");
 }
 
 /* The caller may do it: so it is done. */
@@ -154,9 +183,7 @@ static void route(struct server *s, struct http_exchange *x, const struct server
                 return;
         }
         if (r->route != ROUTE_NONE && r->route != ROUTE_UNKNOWN && !r->is_method_ok) {
-                (void)http_exchange_add_header(x, "Allow",
-                                               server_route_takes_post(r->route) ? "GET, POST"
-                                                                                 : "GET");
+                (void)http_exchange_add_header(x, "Allow", server_route_methods(r->route));
                 http_answer_text(x, 405, "405: Method Not Allowed");
                 return;
         }
@@ -168,7 +195,14 @@ static void route(struct server *s, struct http_exchange *x, const struct server
                         answer_healthz(s, x);
                 return;
         case ROUTE_PODS:
-                answer_pods(s, x);
+                answer_json(x, s->ops.list_pods(s->ops.userdata));
+                return;
+        case ROUTE_RUNNING_PODS:
+                answer_json(x, s->ops.list_running_pods(s->ops.userdata));
+                return;
+        case ROUTE_CONFIGZ:
+                http_answer(x, 200, "application/json", s->config->configz,
+                            strlen(s->config->configz));
                 return;
         case ROUTE_CONTAINER_LOGS:
                 server_logs_handle(s->logs, x, r->names[0], r->names[1], r->names[2]);
@@ -177,6 +211,21 @@ static void route(struct server *s, struct http_exchange *x, const struct server
         case ROUTE_ATTACH:
                 s->ops.exec(x, r->names[0], r->names[1], r->names[3], r->names[2],
                             r->route == ROUTE_ATTACH, s->ops.userdata);
+                return;
+        case ROUTE_RUN:
+                s->ops.run(x, r->names[0], r->names[1], r->names[3], r->names[2], s->ops.userdata);
+                return;
+        case ROUTE_LOGS:
+                answer_logs(s, x, r->names[0]);
+                return;
+        case ROUTE_CHECKPOINT:
+                answer_checkpoint(s, x, r);
+                return;
+        case ROUTE_PPROF:
+                http_answer_text(x, 405, "profiling endpoint is disabled.\n");
+                return;
+        case ROUTE_DEBUG_FLAGS:
+                http_answer_text(x, 405, "flags endpoint is disabled.\n");
                 return;
         case ROUTE_PORT_FORWARD:
                 s->ops.port_forward(x, r->names[0], r->names[1], r->names[3], s->ops.userdata);
@@ -325,6 +374,8 @@ static int start_api(struct server *s, sd_event *event, const struct server_opti
                 r = make_auth(s, o);
         if (r == 0)
                 r = server_logs_new(event, o->pod_logs_dir, &o->ops, NULL, &s->logs);
+        if (r == 0 && o->config->enable_system_log_handler)
+                r = server_files_new(o->system_logs_dir, &s->files);
         options.tls = s->tls;
         if (r == 0)
                 r = http_server_new(event, &options, &s->api, err);
@@ -390,6 +441,7 @@ struct server *server_free(struct server *s)
         http_server_free(s->api);
         http_server_free(s->healthz);
         server_logs_free(s->logs);
+        server_files_free(s->files);
         server_auth_free(s->auth);
         http_tls_free(s->tls);
         free(s);

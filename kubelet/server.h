@@ -1,7 +1,7 @@
 /*
  * The kubelet's servers: HTTPS on :10250 for the API server, metrics collectors and
- * administrators (/healthz, /pods, /containerLogs, /exec, /attach, /portForward, /metrics,
- * /stats/summary), and /healthz alone on 127.0.0.1:10248.
+ * administrators (/healthz, /pods, /runningpods, /configz, /containerLogs, /logs, /exec, /attach,
+ * /run, /portForward, /metrics, /stats/summary), and /healthz alone on 127.0.0.1:10248.
  *
  * Every request to :10250, also for a path that does not exist, is authenticated and authorized
  * before anything else is said about it (server-auth).
@@ -22,6 +22,8 @@ struct server_ops {
         /* v1.PodList of the pods of this node, with their newest status; new reference, or NULL
          * without memory. */
         json_t *(*list_pods)(void *userdata);
+        /* Likewise, as the runtime has them: names, and the containers that run. */
+        json_t *(*list_running_pods)(void *userdata);
         /* @ret_status: v1.PodStatus as of now, new reference; set for SERVER_FOUND. */
         enum server_lookup (*pod_status)(const char *namespace, const char *pod,
                                          const char *container, json_t **ret_status,
@@ -36,6 +38,9 @@ struct server_ops {
          * NULL. */
         void (*exec)(struct http_exchange *x, const char *namespace, const char *pod,
                      const char *uid, const char *container, bool attach, void *userdata);
+        /* Answers @x: the query's cmd in a container, and what it printed. */
+        void (*run)(struct http_exchange *x, const char *namespace, const char *pod,
+                    const char *uid, const char *container, void *userdata);
         /* Answers @x: connections to a pod's loopback. */
         void (*port_forward)(struct http_exchange *x, const char *namespace, const char *pod,
                              const char *uid, void *userdata);
@@ -52,6 +57,7 @@ struct server_options {
         const struct kubelet_config *config; /* borrowed */
         const char *node_name;               /* borrowed */
         const char *pod_logs_dir;            /* borrowed */
+        const char *system_logs_dir;         /* what /logs shows: /var/log; borrowed */
         const char *pki_dir; /* kubelet.crt and kubelet.key are made here, self-signed, when
                                 the configuration names no certificate; borrowed */
         const char *const *addresses; /* of the node, for that certificate; NULL-terminated */

@@ -2,7 +2,8 @@
  * kubelet/server in a process of its own for tests/node/test-server.py. Arguments: the API server's
  * URL, a folder, and pairs of KubeletConfiguration as JSON. In the folder: state.json, read anew
  * for each question, { "pods": { "ns/name": v1.PodStatus }, "containers": { id: { path, running }
- * }, "healthy": bool }; logs/ (pod logs); pki/. SIGUSR1: containers that do not run have ended.
+ * }, "healthy": bool }; logs/ (pod logs); var-log/ (the machine's); pki/. SIGUSR1: containers that
+ * do not run have ended.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -48,6 +49,18 @@ static json_t *list_pods(void *userdata)
                                                        "status", status));
         return json_pack("{s:s, s:s, s:{}, s:o}", "apiVersion", "v1", "kind", "PodList", "metadata",
                          "items", items);
+}
+
+static json_t *list_running_pods(void _unused_ *userdata)
+{
+        return json_pack("{s:s}", "kind", "Running");
+}
+
+static void run(struct http_exchange *x, const char *namespace, const char *pod, const char *uid,
+                const char *container, void _unused_ *userdata)
+{
+        http_answer_text(x, 200, "%s %s %s %s %s", namespace, pod, uid ? uid : "-", container,
+                         http_exchange_query(x, "cmd"));
 }
 
 static enum server_lookup pod_status(const char *namespace, const char *pod, const char *container,
@@ -130,7 +143,7 @@ int main(int argc, char **argv)
         struct kube_session *session = NULL;
         struct kube_config kube = { 0 };
         json_auto_t *document = NULL;
-        _cleanup_free_ char *logs = NULL, *pki = NULL;
+        _cleanup_free_ char *logs = NULL, *pki = NULL, *system_logs = NULL;
         const char *const addresses[] = { "127.0.0.1", NULL };
         _cleanup_err_ struct err err = { 0 };
         struct server_options o = { .config = &config, .node_name = "node-1" };
@@ -148,6 +161,7 @@ int main(int argc, char **argv)
         state.folder = argv[2];
         logs = text_printf("%s/logs", argv[2]);
         pki = text_printf("%s/pki", argv[2]);
+        system_logs = text_printf("%s/var-log", argv[2]);
         kube.server = streq(argv[1], "-") ? NULL : argv[1];
         sd_event_new(&event);
         sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
@@ -158,12 +172,15 @@ int main(int argc, char **argv)
         if (kube.server && kube_session_new(event, &kube, "server-daemon", &session, &err) < 0)
                 return fail(&err);
         o.pod_logs_dir = logs;
+        o.system_logs_dir = system_logs;
         o.pki_dir = pki;
         o.addresses = addresses;
         o.session = session;
         o.api_fd = http_listen_tcp("127.0.0.1", 0, &err);
         o.healthz_fd = http_listen_tcp("127.0.0.1", 0, &err);
         o.ops = (struct server_ops){ .list_pods = list_pods,
+                                     .list_running_pods = list_running_pods,
+                                     .run = run,
                                      .pod_status = pod_status,
                                      .find_log = find_log,
                                      .metrics = metrics,

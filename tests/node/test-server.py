@@ -330,6 +330,112 @@ class Health(Node):
                 self.assertEqual(self.read(s), answer)
 
 
+class Views(Node):
+    """/configz, /runningpods, /run, /checkpoint and what is refused by name."""
+
+    def test_configz_shows_the_configuration_in_force(self):
+        status, body = self.ask("/configz")
+        config = json.loads(body)["kubeletconfig"]
+        self.assertEqual((status, config["kind"], config["apiVersion"]), (200, "KubeletConfiguration", "kubelet.config.k8s.io/v1beta1"))
+        self.assertEqual(config["authentication"]["x509"]["clientCAFile"], f"{self.pki}/ca.crt")
+
+    def test_each_of_the_fine_grained_rights_opens_its_own_view_alone(self):
+        for right, path in (("pods", "/pods"), ("pods", "/runningpods/"), ("configz", "/configz"), ("healthz", "/healthz"), ("log", "/logs/")):
+            who = f"only-{right}"
+            self.make_client(who, "ca", f"/CN={who}")
+            self.api.allowed.add((who, "get", right))
+            os.makedirs(f"{self.folder}/var-log", exist_ok=True)
+            self.assertEqual(self.ask(path, who)[0], 200, path)
+            for other in ("/pods", "/configz", "/healthz", "/logs/", "/metrics", "/stats/summary", "/containerLogs/ns/pod/c", "/debug/pprof/"):
+                if not path.startswith(other) and not (right == "pods" and other == "/pods"):
+                    self.assertEqual(self.ask(other, who)[0], 403, (who, other))
+
+    def test_the_right_to_proxy_opens_the_views_too(self):
+        self.api.allowed.add(("reader", "get", "proxy"))
+        for path in ("/pods", "/runningpods", "/configz", "/healthz"):
+            self.assertEqual(self.ask(path, "reader")[0], 200, path)
+        for path in ("/logs/", "/metrics", "/stats/summary"):
+            self.assertEqual(self.ask(path, "reader")[0], 403, path)
+
+    def test_run_hands_on_names_and_command(self):
+        self.assertEqual(self.ask("/run/ns/pod/c?cmd=ls%20-l", method="POST"), (200, b"ns pod - c ls -l"))
+        self.assertEqual(self.ask("/run/ns/pod/u1/c?cmd=ls", method="POST"), (200, b"ns pod u1 c ls"))
+        self.assertEqual(self.ask("/run/ns/pod/c?cmd=ls")[0], 405)
+
+    def test_runningpods_come_from_the_runtime(self):
+        self.assertEqual(json.loads(self.ask("/runningpods/")[1]), {"kind": "Running"})
+
+    def test_checkpoint_says_why_not(self):
+        self.assertEqual(self.ask("/checkpoint/ns/nopod/c", method="POST"), (404, b"pod does not exist"))
+        self.assertEqual(self.ask("/checkpoint/ns/pod/absent", method="POST"), (404, b"container absent does not exist"))
+        status, body = self.ask("/checkpoint/ns/pod/c", method="POST")
+        self.assertEqual(status, 500)
+        self.assertTrue(body.startswith(b"checkpointing of ns/pod/c failed ("), body)
+        self.assertEqual(self.ask("/checkpoint/ns/pod/c")[0], 405)
+
+    def test_profiles_and_log_levels_of_go_are_refused_as_where_they_are_off(self):
+        self.assertEqual(self.ask("/debug/pprof/heap"), (405, b"profiling endpoint is disabled.\n"))
+        self.assertEqual(self.ask("/debug/flags/v", method="PUT"), (405, b"flags endpoint is disabled.\n"))
+
+
+class SystemLogs(Node):
+    def setUp(self):
+        super().setUp()
+        self.root = f"{self.folder}/var-log"
+        os.makedirs(f"{self.root}/apt")
+        self.put("kern.log", b"one\ntwo\n")
+        self.put("apt/history.log", b"history\n")
+        with open(f"{self.folder}/secret", "w") as f:
+            f.write("secret")
+
+    def put(self, name, data):
+        with open(f"{self.root}/{name}", "wb") as f:
+            f.write(data)
+
+    def test_folders_are_lists_and_files_are_sent(self):
+        self.put('a"<&>.log', b"")
+        top = (b'<!doctype html>\n<meta name="viewport" content="width=device-width">\n<pre>\n<a href="a%22%3C%26%3E.log">a&#34;&lt;&amp;&gt;.log</a>\n'
+               b'<a href="apt/">apt/</a>\n<a href="kern.log">kern.log</a>\n</pre>\n')
+        self.assertEqual(self.ask("/logs"), (200, top))
+        self.assertEqual(self.ask("/logs/"), (200, top))
+        self.assertEqual(self.ask("/logs/kern.log"), (200, b"one\ntwo\n"))
+        self.assertEqual(self.ask("/logs/apt/history.log"), (200, b"history\n"))
+        self.assertIn(b"history.log", self.ask("/logs/apt/")[1])
+        self.assertEqual(self.ask("/logs/nothing"), (404, b"404 page not found\n"))
+
+    def test_a_question_to_the_journal_gets_files_only(self):
+        self.assertIn(b"kern.log", self.ask("/logs/?query=kubelet")[1])
+
+    def test_nothing_but_regular_files_with_one_name_is_read_and_no_link_is_followed(self):
+        os.symlink("../secret", f"{self.root}/out")
+        os.symlink("kern.log", f"{self.root}/within")
+        os.symlink("..", f"{self.root}/up")
+        os.link(f"{self.folder}/secret", f"{self.root}/hard")
+        os.mkfifo(f"{self.root}/fifo")
+        for name in ("out", "within", "up/secret", "up/", "hard", "fifo", "%2e%2e/secret", "../secret", "apt/../kern.log", "kern.log/x"):
+            status, body = self.ask(f"/logs/{name}")
+            self.assertIn(status, (400, 404), name)
+            self.assertNotIn(b"secret", body)
+
+    def test_a_big_file_comes_whole_and_a_slow_reader_costs_little(self):
+        data = bytes(range(256)) * 4096 * 60
+        self.put("big", data)
+        with self.connect() as slow:
+            self.send(slow, "/logs/big")
+            slow.recv(1000)
+            self.assertEqual(self.ask("/logs/big"), (200, data))
+            if not SANITIZED:
+                with open(f"/proc/{self.process.pid}/smaps_rollup") as f:
+                    self.assertLess(next(int(line.split()[1]) for line in f if line.startswith("Private_Dirty")), 8000)
+
+
+class NoSystemLogs(Node):
+    config = {"enableSystemLogHandler": False}
+
+    def test_the_machines_logs_are_off_when_the_configuration_says_so(self):
+        self.assertEqual(self.ask("/logs/"), (405, b"logs endpoint is disabled.\n"))
+
+
 class Logs(Node):
     def test_the_log_is_served_whole_and_by_parts(self):
         self.append("one", "two", "three")
@@ -447,6 +553,8 @@ class Closed(Node):
 
     def test_logs_are_off_with_the_debugging_handlers(self):
         self.assertEqual(self.logs(), (405, b"Debug endpoints are disabled.\n"))
+        for path in ("/run/ns/pod/c", "/exec/ns/pod/c", "/attach/ns/pod/c", "/portForward/ns/pod", "/runningpods/", "/logs/", "/debug/pprof/"):
+            self.assertEqual(self.ask(path, method="POST"), (405, b"Debug endpoints are disabled.\n"))
         self.assertEqual(self.ask("/pods")[0], 200)
 
 

@@ -273,3 +273,74 @@ TEST(drop_ins_merge_maps_replace_lists_and_remove_by_null)
         CHECK_INT(config_merge(base, patch), 0);
         check_json(base, "{'a':{'x':1,'y':3},'l':[3],'new':{'z':1}}");
 }
+
+/* Every key of @wanted is in @seen, with its value. */
+static void check_part(const json_t *seen, const json_t *wanted, const char *path)
+{
+        const char *key;
+        json_t *value;
+
+        json_object_foreach ((json_t *)wanted, key, value) {
+                _cleanup_free_ char *below = text_printf("%s.%s", path, key);
+                const json_t *there = json_object_get(seen, key);
+
+                if (json_is_object(value) && json_is_object(there))
+                        check_part(there, value, below);
+                else if (!there || !json_equal(there, value))
+                        fail_msg("%s", below);
+        }
+}
+
+static json_t *configz_of(const struct kubelet_config *c)
+{
+        json_auto_t *all = json_loads(c->configz, 0, NULL);
+
+        CHECK(all);
+        return json_incref(json_object_get(all, "kubeletconfig"));
+}
+
+TEST(configz_shows_the_defaults_as_the_kubelet_does)
+{
+        _cleanup_(kubelet_config_done)
+        struct kubelet_config c = { 0 };
+        json_auto_t *wanted = json_load_file(TEST_DATA_DIR "/configz-defaults.json", 0, NULL);
+        json_auto_t *seen = NULL;
+
+        CHECK_INT(kubelet_config_decode(NULL, NULL, &c, NULL), 0);
+        seen = configz_of(&c);
+        CHECK(wanted);
+        check_part(seen, wanted, "");
+        CHECK_STR(json_text_at(seen, "kind"), "KubeletConfiguration");
+        CHECK_STR(json_text_at(seen, "apiVersion"), "kubelet.config.k8s.io/v1beta1");
+}
+
+TEST(configz_shows_what_is_in_force)
+{
+        _cleanup_(kubelet_config_done)
+        struct kubelet_config c = { 0 };
+        json_auto_t *wanted = json_of(
+                "{'staticPodPath':'/var/lib/kubelet/manifests','syncFrequency':'1m30s','port':11250,"
+                "'clusterDNS':['10.96.0.10'],'resolvConf':'','containerLogMaxSize':'1536Ki',"
+                "'authentication':{'webhook':{'enabled':false,'cacheTTL':'2m0s'}},"
+                "'authorization':{'mode':'AlwaysAllow'},'evictionHard':{'memory.available':'5%'},"
+                "'registerWithTaints':[{'key':'a','effect':'NoSchedule'}],'maxParallelImagePulls':4,"
+                "'serializeImagePulls':false,'cgroupDriver':'systemd','iptablesDropBit':13,"
+                "'volumeStatsAggPeriod':'2m0s','memorySwap':{'swapBehavior':'LimitedSwap'}}");
+        json_auto_t *seen = NULL;
+
+        CHECK_INT(decode(HEAD "staticPodPath: manifests\nsyncFrequency: 90s\nport: 11250\n"
+                              "clusterDNS: [10.96.0.10]\nresolvConf: \"\"\n"
+                              "containerLogMaxSize: 1536Ki\n"
+                              "authentication: {webhook: {enabled: false, cacheTTL: 0s}}\n"
+                              "authorization: {mode: AlwaysAllow}\n"
+                              "evictionHard: {memory.available: 5%}\n"
+                              "registerWithTaints: [{key: a, effect: NoSchedule}]\n"
+                              "maxParallelImagePulls: 4\ncgroupDriver: systemd\n"
+                              "iptablesDropBit: 13\nvolumeStatsAggPeriod: 2m\n"
+                              "memorySwap: {swapBehavior: LimitedSwap}\n",
+                         &c, NULL),
+                  0);
+        seen = configz_of(&c);
+        check_part(seen, wanted, "");
+        CHECK(!json_object_get(seen, "tlsCertFile") && !json_object_get(seen, "readOnlyPort"));
+}

@@ -85,7 +85,19 @@ TEST(paths_find_their_handlers)
                 { "/stats", ROUTE_UNKNOWN },
                 { "/stats/summary", ROUTE_STATS_SUMMARY },
                 { "/stats/summary/x", ROUTE_UNKNOWN },
-                { "/configz", ROUTE_NONE },
+                { "/configz", ROUTE_CONFIGZ },
+                { "/configz/x", ROUTE_NONE },
+                { "/runningpods/", ROUTE_RUNNING_PODS },
+                { "/runningpods/x", ROUTE_UNKNOWN },
+                { "/run/a/b", ROUTE_UNKNOWN },
+                { "/run/a/b/c", ROUTE_RUN },
+                { "/run/a/b/u/c", ROUTE_RUN },
+                { "/logs", ROUTE_LOGS },
+                { "/logs/", ROUTE_LOGS },
+                { "/logs/a/b/c/d/e/f/g", ROUTE_LOGS },
+                { "/logsx", ROUTE_NONE },
+                { "/checkpoint/a/b", ROUTE_UNKNOWN },
+                { "/checkpoint/a/b/c", ROUTE_CHECKPOINT },
                 { "/exec/a/b", ROUTE_UNKNOWN },
                 { "/exec/a/b/c", ROUTE_EXEC },
                 { "/exec/a/b/u/c", ROUTE_EXEC },
@@ -95,7 +107,11 @@ TEST(paths_find_their_handlers)
                 { "/portForward/a/b", ROUTE_PORT_FORWARD },
                 { "/portForward/a/b/u", ROUTE_PORT_FORWARD },
                 { "/portForward/a/b/u/c", ROUTE_UNKNOWN },
-                { "/debug/pprof/", ROUTE_NONE },
+                { "/debug", ROUTE_NONE },
+                { "/debug/pprof/", ROUTE_PPROF },
+                { "/debug/pprof/heap", ROUTE_PPROF },
+                { "/debug/flags/v", ROUTE_DEBUG_FLAGS },
+                { "/debug/flags", ROUTE_NONE },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -133,4 +149,42 @@ TEST(names_are_taken_from_the_path)
         CHECK_STR(r.names[2], "c");
         CHECK(!r.names[3] && !r.is_method_ok);
         server_request_done(&r);
+}
+
+TEST(the_path_of_a_file_of_the_machines_logs_is_taken_whole)
+{
+        static const char *const cases[][2] = { { "/logs", "" },
+                                                { "/logs/", "" },
+                                                { "/logs/kern.log", "kern.log" },
+                                                { "/logs/a/b/c/d/e/", "a/b/c/d/e/" } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct server_request r;
+
+                CHECK_INT(server_request_parse("GET", cases[i][0], &r), 0);
+                CHECK_STR(r.names[0], cases[i][1]);
+                server_request_done(&r);
+        }
+}
+
+TEST(what_only_acts_takes_no_get)
+{
+        static const struct {
+                const char *method, *path;
+                bool is_ok;
+        } cases[] = {
+                { "GET", "/run/a/b/c", false },        { "POST", "/run/a/b/c", true },
+                { "GET", "/checkpoint/a/b/c", false }, { "POST", "/checkpoint/a/b/c", true },
+                { "POST", "/runningpods", false },     { "POST", "/logs/x", false },
+                { "PUT", "/debug/flags/v", true },     { "ET", "/pods", false },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct server_request r;
+
+                CHECK_INT(server_request_parse(cases[i].method, cases[i].path, &r), 0);
+                if (r.is_method_ok != cases[i].is_ok)
+                        fail_msg("%s %s", cases[i].method, cases[i].path);
+                server_request_done(&r);
+        }
 }
