@@ -58,39 +58,39 @@ static int add_rows(struct table *t, const json_t *image, bool wide)
         return 0;
 }
 
+static int get_images(struct invocation *in, json_t **ret, struct err *err)
+{
+        return client_call(in->client, "GET", "/v1/images", NULL, ret, err);
+}
+
+static int images_rows(struct invocation *in, const json_t *answer, struct table *t)
+{
+        const json_t *image;
+        size_t i;
+
+        json_array_foreach (json_object_get(answer, "items"), i, image)
+                if (add_rows(t, image, in->format == OUTPUT_WIDE) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+static void images_names(_unused_ struct invocation *in, const json_t *answer)
+{
+        const json_t *image;
+        size_t i;
+
+        json_array_foreach (json_object_get(answer, "items"), i, image)
+                print_names(image);
+}
+
 int verb_images(struct invocation *in, struct err *err)
 {
         static const char *const narrow[] = { "IMAGE", "TAG", "IMAGE ID", "SIZE", NULL };
         static const char *const wide[] = { "IMAGE", "TAG", "IMAGE ID", "SIZE", "DIGEST", NULL };
-        const bool is_wide = in->format == OUTPUT_WIDE;
-        json_auto_t *list = NULL;
-        const json_t *image, *items;
-        struct table *t;
-        size_t i;
+        static const struct list_view view = { narrow,     wide,        "No images on this node.",
+                                               get_images, images_rows, images_names };
 
-        if (client_call(in->client, "GET", "/v1/images", NULL, &list, err) < 0)
-                return EXIT_FAILED;
-        if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
-                return output_tree(in->format, list) < 0 ? EXIT_FAILED : EXIT_OK;
-        items = json_object_get(list, "items");
-        if (in->format == OUTPUT_NAME) {
-                json_array_foreach ((json_t *)items, i, image)
-                        print_names(image);
-                return EXIT_OK;
-        }
-        if (!json_array_size(items)) {
-                fprintf(stderr, "No images on this node.\n");
-                return EXIT_OK;
-        }
-        t = table_new(is_wide ? wide : narrow, !in->no_headers);
-        if (!t)
-                return EXIT_FAILED;
-        json_array_foreach ((json_t *)items, i, image)
-                if (add_rows(t, image, is_wide) < 0)
-                        break;
-        table_print(t);
-        table_free(t);
-        return EXIT_OK;
+        return list_show(in, &view, err);
 }
 
 static int act(struct invocation *in, const char *path, json_t *body, struct err *err)
@@ -109,45 +109,38 @@ static int act(struct invocation *in, const char *path, json_t *body, struct err
         return EXIT_OK;
 }
 
-static int import(struct invocation *in, struct err *err)
+int verb_image_import(struct invocation *in, struct err *err)
 {
         _cleanup_free_ char *absolute = NULL;
         char here[PATH_MAX];
         json_t *body;
 
-        if (in->words[1][0] == '/')
-                absolute = strdup(in->words[1]);
+        if (in->words[0][0] == '/')
+                absolute = strdup(in->words[0]);
         else if (getcwd(here, sizeof here))
-                absolute = text_printf("%s/%s", here, in->words[1]);
+                absolute = text_printf("%s/%s", here, in->words[0]);
         if (!absolute) {
-                err_sys(err, -errno, "find '%s'", in->words[1]);
+                err_sys(err, -errno, "find '%s'", in->words[0]);
                 return EXIT_FAILED;
         }
         body = json_pack("{s:s}", "path", absolute);
-        if (in->n_words > 2)
-                json_set_text(body, "name", in->words[2]);
+        if (in->n_words > 1)
+                json_set_text(body, "name", in->words[1]);
         return act(in, "/v1/images/import", body, err);
 }
 
-static int remove_image(struct invocation *in, struct err *err)
+int verb_image_pull(struct invocation *in, struct err *err)
 {
-        _cleanup_free_ char *name = client_escape(in->words[1]);
+        return act(in, "/v1/images/pull", json_pack("{s:s}", "image", in->words[0]), err);
+}
+
+int verb_image_rm(struct invocation *in, struct err *err)
+{
+        _cleanup_free_ char *name = client_escape(in->words[0]);
         _cleanup_free_ char *path = name ? text_printf("/v1/images?name=%s", name) : NULL;
 
         if (!path || client_call(in->client, "DELETE", path, NULL, NULL, err) < 0)
                 return EXIT_FAILED;
-        printf("removed %s\n", in->words[1]);
+        printf("removed %s\n", in->words[0]);
         return EXIT_OK;
-}
-
-int verb_image(struct invocation *in, struct err *err)
-{
-        if (streq(in->words[0], "pull") && in->n_words == 2)
-                return act(in, "/v1/images/pull", json_pack("{s:s}", "image", in->words[1]), err);
-        if (streq(in->words[0], "import"))
-                return import(in, err);
-        if (streq(in->words[0], "rm") && in->n_words == 2)
-                return remove_image(in, err);
-        err_set(err, -EINVAL, "usage: skiff image pull NAME | import FILE [NAME] | rm NAME");
-        return EXIT_USAGE;
 }

@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "cli/verbs.h"
 
-static const char *text_in(const json_t *o, const char *a, const char *b)
+const char *text_in(const json_t *o, const char *a, const char *b)
 {
         const char *s = json_string_value(json_path(o, a, b, NULL));
 
@@ -26,7 +26,7 @@ static int get_pods(struct invocation *in, json_t **ret, struct err *err)
 
 /* ---- summary ---- */
 
-static usec_t time_at(const json_t *o, const char *key)
+usec_t time_at(const json_t *o, const char *key)
 {
         const char *text = json_text_at(o, key);
         usec_t t;
@@ -130,8 +130,7 @@ void pod_summary(const json_t *pod, char ready[static 16], char reason[static 64
 static int add_row(struct table *t, const struct invocation *in, const json_t *pod)
 {
         char ready[16], reason[64], restarts[64], age[32];
-        usec_t now = now_realtime(),
-               created = time_at(json_object_get(pod, "metadata"), "creationTimestamp");
+        usec_t created = time_at(json_object_get(pod, "metadata"), "creationTimestamp");
         const char *cells[8] = { text_in(pod, "metadata", "namespace"),
                                  text_in(pod, "metadata", "name"),
                                  ready,
@@ -139,17 +138,54 @@ static int add_row(struct table *t, const struct invocation *in, const json_t *p
                                  restarts,
                                  age };
 
-        pod_summary(pod, ready, reason, restarts, now);
+        pod_summary(pod, ready, reason, restarts, now_realtime());
         if (!created)
                 created = time_at(json_object_get(pod, "status"), "startTime");
-        snprintf(age, sizeof age, "%s", "");
-        if (created && now > created)
-                age_format(now - created, age);
+        age_since(created, age);
         if (in->format == OUTPUT_WIDE) {
                 cells[6] = text_in(pod, "status", "podIP");
                 cells[7] = text_in(pod, "metadata", "uid");
         }
-        return table_add(t, cells);
+        if (table_add(t, cells) < 0)
+                return -ENOMEM;
+        table_set_colour(t, 3, status_colour(reason));
+        return 0;
+}
+
+enum colour status_colour(const char *reason)
+{
+        static const char *const good[] = { "Running", "Completed", "Succeeded", NULL };
+        static const char *const passing[] = { "Pending", "ContainerCreating", "PodInitializing",
+                                               "Terminating", NULL };
+
+        if (strv_contains((char *const *)good, reason))
+                return COLOUR_GOOD;
+        if (strv_contains((char *const *)passing, reason))
+                return COLOUR_WARNING;
+        if (startswith(reason, "Init:"))
+                return reason[5] >= '0' && reason[5] <= '9' ? COLOUR_WARNING : COLOUR_BAD;
+        return COLOUR_BAD;
+}
+
+static int pods_rows(struct invocation *in, const json_t *answer, struct table *t)
+{
+        const json_t *pod;
+        size_t i;
+
+        json_array_foreach (json_object_get(answer, "items"), i, pod)
+                if (add_row(t, in, pod) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+static void pods_names(_unused_ struct invocation *in, const json_t *answer)
+{
+        const json_t *pod;
+        size_t i;
+
+        json_array_foreach (json_object_get(answer, "items"), i, pod)
+                printf("%s/%s\n", text_in(pod, "metadata", "namespace"),
+                       text_in(pod, "metadata", "name"));
 }
 
 int verb_pods(struct invocation *in, struct err *err)
@@ -158,38 +194,13 @@ int verb_pods(struct invocation *in, struct err *err)
                                               "RESTARTS",  "AGE",  NULL };
         static const char *const wide[] = { "NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS",
                                             "AGE",       "IP",   "UID",   NULL };
-        json_auto_t *list = NULL;
-        const json_t *items, *pod;
-        struct table *t;
-        size_t i;
+        _cleanup_free_ char *none = in->namespace
+                                            ? text_printf("No pods in namespace '%s' on this node.",
+                                                          in->namespace)
+                                            : strdup("No pods on this node.");
+        const struct list_view view = { narrow, wide, none, get_pods, pods_rows, pods_names };
 
-        if (get_pods(in, &list, err) < 0)
-                return EXIT_FAILED;
-        items = json_object_get(list, "items");
-        if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
-                return output_tree(in->format, list) < 0 ? EXIT_FAILED : EXIT_OK;
-        if (in->format == OUTPUT_NAME) {
-                json_array_foreach ((json_t *)items, i, pod)
-                        printf("%s/%s\n", text_in(pod, "metadata", "namespace"),
-                               text_in(pod, "metadata", "name"));
-                return EXIT_OK;
-        }
-        if (!json_array_size(items)) {
-                if (in->namespace)
-                        fprintf(stderr, "No pods in namespace '%s' on this node.\n", in->namespace);
-                else
-                        fprintf(stderr, "No pods on this node.\n");
-                return EXIT_OK;
-        }
-        t = table_new(in->format == OUTPUT_WIDE ? wide : narrow, !in->no_headers);
-        if (!t)
-                return EXIT_FAILED;
-        json_array_foreach ((json_t *)items, i, pod)
-                if (add_row(t, in, pod) < 0)
-                        break;
-        table_print(t);
-        table_free(t);
-        return EXIT_OK;
+        return list_show(in, &view, err);
 }
 
 /* ---- one pod ---- */
@@ -226,7 +237,16 @@ static void refuse_ambiguous(const char *word, const json_t *pods, struct err *e
                 b.data ? b.data : "several pods", n > NAMED_MAX ? " or others" : "");
 }
 
-json_t *find_pod(struct invocation *in, const char *word, struct err *err)
+/* "ns/pod/container" without its last part, which is what the pod is called then. */
+static char *pod_part(const char *word, const char **ret_container)
+{
+        const char *first = strchr(word, '/'), *second = first ? strchr(first + 1, '/') : NULL;
+
+        *ret_container = second ? second + 1 : NULL;
+        return second ? strndup(word, (size_t)(second - word)) : strdup(word);
+}
+
+static json_t *choose_pod(struct invocation *in, const char *word, struct err *err)
 {
         json_auto_t *list = NULL;
         const json_t *pod;
@@ -251,6 +271,68 @@ json_t *find_pod(struct invocation *in, const char *word, struct err *err)
         else
                 err_set(err, -ENOENT, "no pod '%s' on this node", word);
         return NULL;
+}
+
+const char *find_container(const json_t *pod, const char *word, struct err *err)
+{
+        static const char *const lists[] = { "initContainers", "containers",
+                                             "ephemeralContainers" };
+        const char *found = NULL;
+        size_t n = 0;
+
+        for (int exact = 1; exact >= 0 && n == 0; exact--)
+                for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
+                        const json_t *c;
+                        size_t i;
+
+                        json_array_foreach ((json_t *)json_path(pod, "spec", lists[k], NULL), i,
+                                            c) {
+                                const char *name = json_text_at(c, "name");
+
+                                if (!name ||
+                                    !(exact ? streq(name, word) : startswith(name, word) != NULL))
+                                        continue;
+                                found = name;
+                                n++;
+                        }
+                }
+        if (n == 1)
+                return found;
+        err_set(err, n ? -ENOTUNIQ : -ENOENT, "%s container '%s' in pod %s/%s%s",
+                n ? "several containers begin with" : "no", word,
+                text_in(pod, "metadata", "namespace"), text_in(pod, "metadata", "name"),
+                n ? ": write more of the name" : "");
+        return NULL;
+}
+
+json_t *find_pod(struct invocation *in, const char *word, char **ret_container, struct err *err)
+{
+        const char *container = NULL, *name;
+        _cleanup_free_ char *part = ret_container ? pod_part(word, &container) : strdup(word);
+        json_auto_t *pod = part ? choose_pod(in, part, err) : NULL;
+
+        if (ret_container)
+                *ret_container = NULL;
+        if (!pod || !container)
+                return TAKE_PTR(pod);
+        name = find_container(pod, container, err);
+        if (!name)
+                return NULL;
+        *ret_container = strdup(name);
+        return *ret_container ? TAKE_PTR(pod) : NULL;
+}
+
+json_t *get_pod(struct invocation *in, const char *word, struct err *err)
+{
+        json_auto_t *listed = find_pod(in, word, NULL, err);
+        _cleanup_free_ char *path = NULL;
+        json_t *pod = NULL;
+
+        if (!listed)
+                return NULL;
+        path = text_printf("/v1/pods/%s/%s", text_in(listed, "metadata", "namespace"),
+                           text_in(listed, "metadata", "name"));
+        return path && client_call(in->client, "GET", path, NULL, &pod, err) == 0 ? pod : NULL;
 }
 
 /* A container that never started has no time of it. */
@@ -376,14 +458,9 @@ static void print_pod(const json_t *pod)
 
 int verb_pod(struct invocation *in, struct err *err)
 {
-        json_auto_t *listed = find_pod(in, in->words[0], err), *pod = NULL;
-        _cleanup_free_ char *path = NULL;
+        json_auto_t *pod = get_pod(in, in->words[0], err);
 
-        if (!listed)
-                return EXIT_FAILED;
-        path = text_printf("/v1/pods/%s/%s", text_in(listed, "metadata", "namespace"),
-                           text_in(listed, "metadata", "name"));
-        if (!path || client_call(in->client, "GET", path, NULL, &pod, err) < 0)
+        if (!pod)
                 return EXIT_FAILED;
         if (in->format == OUTPUT_JSON || in->format == OUTPUT_YAML)
                 return output_tree(in->format, pod) < 0 ? EXIT_FAILED : EXIT_OK;

@@ -36,17 +36,28 @@ static void tell_default(const json_t *pod)
                 fprintf(stderr, "Defaulted container \"%s\" out of: %s\n", first, all.data);
 }
 
-/* @container: NULL when the pod's first is meant. */
+/**
+ * pod_path() - where the pod of the first word is asked
+ * @container: as the user named it; NULL: not by a flag or word of its own
+ * @ret_container: its whole name, owned; NULL: the pod's first is meant
+ */
 static char *pod_path(struct invocation *in, const char *what, const char *container,
-                      struct err *err)
+                      char **ret_container, struct err *err)
 {
-        json_auto_t *pod = find_pod(in, in->words[0], err);
-        const char *namespace = json_string_value(json_path(pod, "metadata", "namespace", NULL));
-        const char *name = json_string_value(json_path(pod, "metadata", "name", NULL));
+        json_auto_t *pod = find_pod(in, in->words[0], ret_container, err);
+        const char *name;
 
-        if (pod && !container)
+        if (!pod)
+                return NULL;
+        if (container) {
+                name = find_container(pod, container, err);
+                if (!name || free_and_strdup(ret_container, name) < 0)
+                        return NULL;
+        }
+        if (!*ret_container)
                 tell_default(pod);
-        return pod ? text_printf("/v1/pods/%s/%s/%s", namespace, name, what) : NULL;
+        return text_printf("/v1/pods/%s/%s/%s", text_in(pod, "metadata", "namespace"),
+                           text_in(pod, "metadata", "name"), what);
 }
 
 static int on_log(const void *data, size_t n, _unused_ void *userdata)
@@ -66,37 +77,38 @@ static int add_query(struct strbuf *b, const char *key, const char *value)
 
 int verb_logs(struct invocation *in, struct err *err)
 {
-        const char *container = in->n_words > 1 ? in->words[1] : in->container;
+        const char *tail_text = in->values[FLAG_TAIL], *since_text = in->values[FLAG_SINCE];
         _cleanup_strbuf_ struct strbuf path = { 0 };
-        _cleanup_free_ char *base = NULL;
+        _cleanup_free_ char *base = NULL, *container = NULL;
         int64_t tail = -1;
         usec_t since;
 
-        if (in->tail && (text_to_i64(in->tail, &tail) < 0 || tail < -1)) {
+        if (tail_text && (text_to_i64(tail_text, &tail) < 0 || tail < -1)) {
                 err_set(err, -EINVAL, "--tail: '%s': expected a number of lines, or -1 for all",
-                        in->tail);
+                        tail_text);
                 return EXIT_USAGE;
         }
-        base = pod_path(in, "log", container, err);
+        base = pod_path(in, "log", in->n_words > 1 ? in->words[1] : in->values[FLAG_CONTAINER],
+                        &container, err);
         if (!base)
                 return EXIT_FAILED;
         strbuf_add(&path, base);
         if (container)
                 add_query(&path, "container", container);
-        if (in->follow)
+        if (has_flag(in, FLAG_FOLLOW))
                 add_query(&path, "follow", "true");
-        if (in->previous)
+        if (has_flag(in, FLAG_PREVIOUS))
                 add_query(&path, "previous", "true");
-        if (in->timestamps)
+        if (has_flag(in, FLAG_TIMESTAMPS))
                 add_query(&path, "timestamps", "true");
         if (tail >= 0)
-                add_query(&path, "tailLines", in->tail);
-        if (in->since) {
+                add_query(&path, "tailLines", tail_text);
+        if (since_text) {
                 char seconds[24];
 
-                if (duration_parse(in->since, &since) < 0) {
+                if (duration_parse(since_text, &since) < 0) {
                         err_set(err, -EINVAL, "--since: '%s': expected a duration such as 5m",
-                                in->since);
+                                since_text);
                         return EXIT_USAGE;
                 }
                 snprintf(seconds, sizeof seconds, "%llu",
@@ -175,7 +187,9 @@ static int on_frames(const void *data, size_t n, void *userdata)
 
 int verb_exec(struct invocation *in, struct err *err)
 {
-        _cleanup_free_ char *path = pod_path(in, "exec", in->container, err);
+        _cleanup_free_ char *container = NULL;
+        _cleanup_free_ char *path = pod_path(in, "exec", in->values[FLAG_CONTAINER], &container,
+                                             err);
         struct frames f = { .exit_code = -1 };
         json_auto_t *command = json_array(), *body = NULL, *exit = NULL;
 
@@ -184,7 +198,7 @@ int verb_exec(struct invocation *in, struct err *err)
         for (size_t i = 1; i < in->n_words; i++)
                 json_array_append_new(command, json_string(in->words[i]));
         body = json_pack("{s:O}", "command", command);
-        json_set_text(body, "container", in->container);
+        json_set_text(body, "container", container);
         if (client_stream(in->client, "POST", path, body, on_frames, &f, err) < 0)
                 return EXIT_FAILED;
         if (json_parse(f.exit_text, f.exit_len, false, &exit, NULL) < 0) {

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kubelet/local-containers.h"
 #include "kubelet/local-exec.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/server-logs.h"
@@ -492,6 +493,12 @@ void local_api_handle(struct http_exchange *x, void *userdata)
                                                             http_exchange_query(x, "namespace")));
         } else if ((rest = startswith(path, "/v1/pods/"))) {
                 handle_pod(a, x, rest);
+        } else if (streq(path, "/v1/containers")) {
+                if (is_method(x, "GET"))
+                        http_answer_json(x, 200,
+                                         local_containers_json(a->ctx, a->options.pods,
+                                                               http_exchange_query(x, "namespace"),
+                                                               http_exchange_query(x, "pod")));
         } else if (streq(path, "/v1/images")) {
                 handle_images(a, x);
         } else if (streq(path, "/v1/images/pull")) {

@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "cli/verbs.h"
+#include "cli/command-line.h"
+#include "cli/document.h"
 #include "tests/check.h"
 
 #define NOW      (1767323045 * USEC_PER_SEC)
@@ -64,4 +66,130 @@ TEST(ages_and_sizes_are_as_kubectl_and_crictl_show_them)
         CHECK_STR(age_format(3 * USEC_PER_MINUTE * 60, buf), "3h");
         CHECK_STR(size_format(999, buf), "999B");
         CHECK_STR(size_format(3973120, buf), "3.97MB");
+}
+
+TEST(a_state_is_coloured_by_what_it_means)
+{
+        CHECK(status_colour("Running") == COLOUR_GOOD);
+        CHECK(status_colour("ContainerCreating") == COLOUR_WARNING);
+        CHECK(status_colour("Init:0/1") == COLOUR_WARNING);
+        CHECK(status_colour("Init:CrashLoopBackOff") == COLOUR_BAD);
+        CHECK(status_colour("ImagePullBackOff") == COLOUR_BAD);
+}
+
+/* ---- the command line ---- */
+
+static struct command_line line;
+
+static int parse(const char *const *words, struct err *err)
+{
+        command_line_done(&line);
+        return command_line_parse((int)strv_len((char **)words), (char **)words, &line, err);
+}
+#define PARSE(err, ...) parse((const char *const[]){ __VA_ARGS__, NULL }, err)
+
+TEST(flags_stand_before_and_behind_words)
+{
+        CHECK(PARSE(NULL, "-n", "x", "pods", "-ojson") == 0);
+        CHECK_STR(line.verb->name, "pods");
+        CHECK_STR(line.in.namespace, "x");
+        CHECK(line.in.format == OUTPUT_JSON);
+        CHECK(PARSE(NULL, "logs", "-fp", "web", "--tail=3", "-c", "main") == 0);
+        CHECK(has_flag(&line.in, FLAG_FOLLOW) && has_flag(&line.in, FLAG_PREVIOUS));
+        CHECK_STR(line.in.values[FLAG_TAIL], "3");
+        CHECK_STR(line.in.values[FLAG_CONTAINER], "main");
+        CHECK(line.in.n_words == 1);
+        CHECK_STR(line.in.words[0], "web");
+}
+
+TEST(what_stands_behind_two_dashes_is_a_word)
+{
+        CHECK(PARSE(NULL, "exec", "web", "--", "ls", "-n", "--help") == 0);
+        CHECK(line.in.n_words == 4 && !line.help);
+        CHECK_STR(line.in.words[3], "--help");
+}
+
+TEST(two_words_are_one_verb)
+{
+        _cleanup_err_ struct err err = { 0 };
+
+        CHECK(PARSE(NULL, "image", "pull", "busybox") == 0);
+        CHECK_STR(line.verb->name, "image pull");
+        CHECK(line.in.n_words == 1);
+        CHECK(PARSE(&err, "image", "paint") == -EINVAL);
+        CHECK_STR(err_text(&err), "'image' is followed by another word, see 'skiff --help'");
+}
+
+TEST(a_flag_that_a_verb_does_not_take_is_refused)
+{
+        _cleanup_err_ struct err err = { 0 };
+
+        CHECK(PARSE(&err, "pods", "--follow") == -EINVAL);
+        CHECK_STR(err_text(&err), "option '--follow': unknown here, see 'skiff pods --help'");
+        CHECK(PARSE(&err, "-c", "x", "pods") == -EINVAL);
+        CHECK_STR(err_text(&err), "option '--container': unknown here, see 'skiff pods --help'");
+        CHECK(PARSE(&err, "pods", "-n") == -EINVAL);
+        CHECK_STR(err_text(&err),
+                  "option '-n': expected a value behind it, see 'skiff pods --help'");
+        CHECK(PARSE(&err, "pods", "--watch=yes") == -EINVAL);
+        CHECK(PARSE(&err, "pods", "--n") == -EINVAL); /* --namespace, --no-headers */
+        CHECK_STR(err_text(&err), "option '--n': ambiguous, see 'skiff pods --help'");
+        CHECK(PARSE(&err, "pods", "--output", "xml") == -EINVAL);
+        CHECK_STR(err_text(&err), "--output: 'xml': expected json, yaml, wide or name");
+}
+
+TEST(too_few_and_too_many_words_are_answered_with_the_usage)
+{
+        _cleanup_err_ struct err err = { 0 };
+
+        CHECK(PARSE(&err, "pod") == -EINVAL);
+        CHECK_STR(err_text(&err), "usage: skiff pod POD");
+        CHECK(PARSE(&err, "pods", "what") == -EINVAL);
+        CHECK(PARSE(&err, "pod", "--help") == 0 && line.help);
+        CHECK(PARSE(&err, "podz") == -EINVAL);
+        CHECK_STR(err_text(&err), "unknown verb 'podz', see 'skiff --help'");
+}
+
+/* ---- what is made from the table ---- */
+
+TEST(every_verb_has_a_help_a_page_and_a_completion)
+{
+        _cleanup_strv_ char **pages = document_pages();
+        _cleanup_strbuf_ struct strbuf all = { 0 }, bash = { 0 }, fish = { 0 };
+        size_t i = 1;
+
+        document_help(&all);
+        CHECK(document_completion(&bash, "bash") == 0 && document_completion(&fish, "fish") == 0);
+        CHECK(document_completion(&bash, "csh") == -EINVAL);
+        CHECK_STR(pages[0], "skiff");
+        for (const struct verb *v = verbs; v->name; v++, i++) {
+                _cleanup_strbuf_ struct strbuf page = { 0 }, help = { 0 };
+
+                CHECK(v->run && v->help && v->arguments && v->min_words <= v->max_words);
+                CHECK(verb_find(v->name) == v);
+                CHECK(strstr(all.data, v->help));
+                document_verb(&help, v);
+                CHECK(strstr(help.data, "Usage: skiff ") && strstr(help.data, "--socket"));
+                CHECK(document_page(&page, pages[i]) == 0);
+                CHECK(startswith(page.data, ".TH \"skiff-") && strstr(page.data, ".SH OPTIONS"));
+                CHECK(strstr(bash.data,
+                             strrchr(v->name, ' ') ? strrchr(v->name, ' ') + 1 : v->name));
+                CHECK(strstr(fish.data, v->help) || strchr(v->help, '\''));
+        }
+        CHECK(pages[i] == NULL);
+        CHECK(document_page(&all, "skiff-nothing") == -ENOENT);
+}
+
+TEST(letters_and_names_of_flags_mean_one_thing_in_each_verb)
+{
+        for (const struct verb *v = verbs; v->name; v++)
+                for (int a = 0; a < _FLAG_MAX; a++)
+                        for (int b = 0; b < a; b++) {
+                                uint32_t both = UINT32_C(1) << a | UINT32_C(1) << b;
+
+                                if (((v->flags | FLAGS_ALWAYS) & both) != both)
+                                        continue;
+                                CHECK(!flags[a].letter || flags[a].letter != flags[b].letter);
+                                CHECK(!streq(flags[a].name, flags[b].name));
+                        }
 }
