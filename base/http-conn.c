@@ -54,6 +54,7 @@ void conn_kill(struct http_conn *c)
                 return;
         c->stream = byte_stream_free(c->stream);
         c->server->n_conns--;
+        c->server->n_guests -= c->is_guest;
         if (list_contains(&c->in_untrusted)) {
                 list_remove(&c->in_untrusted);
                 c->server->n_untrusted--;
@@ -450,7 +451,10 @@ int conn_new(struct http_server *s, int fd, const struct http_peer *peer, struct
                 return -ENOMEM;
         }
         *c = (struct http_conn){ .server = s, .peer = *peer };
-        c->address_hash = fnv1a(peer->address, strlen(peer->address), FNV1A_SEED);
+        /* a user's processes are one address */
+        c->address_hash = peer->is_unix ? fnv1a(&peer->uid, sizeof peer->uid, FNV1A_SEED)
+                                        : fnv1a(peer->address, strlen(peer->address), FNV1A_SEED);
+        c->is_guest = http_peer_is_guest(peer);
         c->ca_generation = tls ? http_tls_ca_generation(tls) : 0;
         r = byte_stream_new(s->event, fd, ssl, &stream_ops, c, &c->stream);
         if (r < 0) {
@@ -458,10 +462,9 @@ int conn_new(struct http_server *s, int fd, const struct http_peer *peer, struct
                 return r;
         }
         s->n_conns++;
-        if (!peer->is_unix) {
-                list_append(&s->untrusted, &c->in_untrusted);
-                s->n_untrusted++;
-        }
+        s->n_guests += c->is_guest;
+        list_append(&s->untrusted, &c->in_untrusted);
+        s->n_untrusted++;
         conn_set_phase(c, tls ? CONN_HANDSHAKE : CONN_HEAD);
         *ret = c;
         return 0;

@@ -43,6 +43,7 @@ struct http_conn {
         uint64_t address_hash;
         uint64_t ca_generation; /* the one that identity was verified by */
         size_t unacknowledged;  /* by the peer when the phase began */
+        bool is_guest;          /* http_peer_is_guest() */
         bool is_processing;     /* conn_process() is on the stack */
         bool keep_alive;        /* after the answer that is being written */
 };
@@ -66,7 +67,7 @@ struct http_server {
         struct list phases[_CONN_PHASE_MAX];
         struct list ready;     /* to be looked at from the loop */
         struct list untrusted; /* oldest first */
-        size_t n_conns, n_untrusted;
+        size_t n_conns, n_untrusted, n_guests;
         sd_event_source *timer, *defer; /* owned */
         usec_t armed_usec;              /* what timer waits for; USEC_NEVER: off */
         usec_t warned_usec;             /* rate limit of complaints */
@@ -101,3 +102,8 @@ void server_arm(struct http_server *s, usec_t due_usec);
 
 /* Fills in who connected to @fd. -EPERM: a process of other namespaces, turn it away. */
 int http_peer_read(int fd, struct http_peer *ret);
+/* A local process that is not ours to obey: of another user than root. */
+static inline bool http_peer_is_guest(const struct http_peer *peer)
+{
+        return peer->is_unix && peer->uid != 0;
+}

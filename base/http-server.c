@@ -158,7 +158,8 @@ static size_t count_address(const struct http_server *s, uint64_t address_hash)
  * The oldest untrusted connection of the address that has most of them. Those whose request is at
  * a handler are spared as long as there are others: they are about to show who they are.
  */
-static struct http_conn *find_untrusted_victim(struct http_server *s, bool spare_handled)
+static struct http_conn *find_untrusted_victim(struct http_server *s, bool of_guests,
+                                               bool spare_handled)
 {
         struct http_conn *c, *victim = NULL;
         size_t most = 0;
@@ -166,6 +167,8 @@ static struct http_conn *find_untrusted_victim(struct http_server *s, bool spare
         LIST_FOREACH (c, &s->untrusted, in_untrusted) {
                 size_t n;
 
+                if (of_guests && !c->is_guest)
+                        continue;
                 if (spare_handled && (c->phase == CONN_HANDLER || c->phase == CONN_STREAM))
                         continue;
                 if (victim && victim->address_hash == c->address_hash)
@@ -179,30 +182,47 @@ static struct http_conn *find_untrusted_victim(struct http_server *s, bool spare
         return victim;
 }
 
-static struct http_conn *find_victim(struct http_server *s)
+/* The one that has been in @phase for longest. */
+static struct http_conn *find_longest(struct http_server *s, enum conn_phase phase, bool of_guests)
+{
+        struct http_conn *c;
+
+        LIST_FOREACH (c, &s->phases[phase], in_phase)
+                if (!of_guests || c->is_guest)
+                        return c;
+        return NULL;
+}
+
+static bool is_full_of_guests(const struct http_server *s)
+{
+        return s->n_guests >= s->options.max_connections / 2;
+}
+
+static struct http_conn *find_victim(struct http_server *s, bool of_guests)
 {
         struct http_conn *c = NULL;
 
-        if (s->n_conns >= s->options.max_connections) {
-                c = LIST_FIRST(&s->phases[CONN_LINGER], struct http_conn, in_phase);
+        if (of_guests || s->n_conns >= s->options.max_connections) {
+                c = find_longest(s, CONN_LINGER, of_guests);
                 if (!c)
-                        c = LIST_FIRST(&s->phases[CONN_IDLE], struct http_conn, in_phase);
+                        c = find_longest(s, CONN_IDLE, of_guests);
         }
         if (!c)
-                c = find_untrusted_victim(s, true);
-        return c ? c : find_untrusted_victim(s, false);
+                c = find_untrusted_victim(s, of_guests, true);
+        return c ? c : find_untrusted_victim(s, of_guests, false);
 }
 
-/* Room for one more connection, by closing another one when need be. */
-static bool make_room(struct http_server *s, bool is_unix)
+/* Room for one more connection, by closing another one when need be: a guest's for a guest. */
+static bool make_room(struct http_server *s, const struct http_peer *peer)
 {
-        bool is_full = s->n_conns >= s->options.max_connections ||
-                       (!is_unix && s->n_untrusted >= s->options.max_untrusted);
+        bool of_guests = http_peer_is_guest(peer) && is_full_of_guests(s);
+        bool is_full = of_guests || s->n_conns >= s->options.max_connections ||
+                       (!peer->is_unix && s->n_untrusted >= s->options.max_untrusted);
         struct http_conn *victim;
 
         if (!is_full)
                 return true;
-        victim = find_victim(s);
+        victim = find_victim(s, of_guests);
         warn_now_and_then(s, 0,
                           victim ? "full, closing an idle connection for each new one"
                                  : "full and all are busy, refusing new connections");
@@ -233,7 +253,7 @@ static void welcome(struct http_server *s, int fd)
                 warn_now_and_then(s, r, "turned away a local process of other namespaces");
                 return;
         }
-        if (!make_room(s, peer.is_unix))
+        if (!make_room(s, &peer))
                 return;
         if (!peer.is_unix)
                 set_socket_options(fd);
@@ -245,7 +265,7 @@ static void welcome(struct http_server *s, int fd)
 /* Descriptors or memory are short: an idle connection goes, or we look again a little later. */
 static void on_shortage(struct http_server *s, int r)
 {
-        struct http_conn *victim = find_victim(s);
+        struct http_conn *victim = find_victim(s, false);
 
         warn_now_and_then(s, r, "cannot accept connections, trying again");
         if (victim)

@@ -9,7 +9,8 @@
  *
  * Who fills up the server pays for it: when too many connections are open the longest idle one
  * goes, and among those that have not shown who they are the oldest one of the address that has
- * most.
+ * most. On a unix socket a user is an address, and all users but root together
+ * get half of the connections.
  */
 #pragma once
 #include <jansson.h>

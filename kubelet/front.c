@@ -262,7 +262,7 @@ static int start_local(struct front *f, int stored, struct err *err)
                 .userdata = f->options.userdata,
         };
         struct http_server_options server = { .name = "local socket",
-                                              .max_connections = 32,
+                                              .max_connections = 256,
                                               .handler = local_api_handle };
         int fd = stored, r = local_api_new(&local, &f->local, err);
 

@@ -57,7 +57,7 @@ static bool is_root(struct http_exchange *x)
 
         if (peer->is_unix && peer->uid == 0)
                 return true;
-        local_api_fail(x, 403, "this needs root");
+        local_api_fail(x, 403, "this needs root; a member of the socket's group may only look");
         return false;
 }
 

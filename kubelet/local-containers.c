@@ -1,11 +1,19 @@
 #include "kubelet/local-containers.h"
 
+#include <string.h>
+
+#include "base/log.h"
 #include "base/text.h"
 
 struct listing {
         const struct context *ctx;
         const struct pod_manager *pods;
         const char *namespace, *pod;
+        struct found {                     /* owned */
+                struct pod *pod;           /* borrowed */
+                struct pod_worker *worker; /* borrowed */
+        } * found;
+        size_t n, cap;
         json_t *items;
 };
 
@@ -53,17 +61,12 @@ static void add_instance(const struct context *ctx, const char *container_id, js
                 json_set(o, "pid", json_integer(c->pid));
 }
 
-static void add_containers(struct pod *pod, struct pod_worker *w, void *userdata)
+static void add_containers(struct listing *l, struct pod *pod, struct pod_worker *w)
 {
         static const char *const copied[] = { "state", "lastState", "ready", "restartCount" };
-        struct listing *l = userdata;
-        json_auto_t *whole = NULL;
+        json_auto_t *whole = pod_manager_pod_json(l->pods, pod, w);
         const struct pod_container *c;
 
-        if ((l->namespace && !streq(pod->namespace, l->namespace)) ||
-            (l->pod && !streq(pod->name, l->pod)))
-                return;
-        whole = pod_manager_pod_json(l->pods, pod, w);
         POD_FOREACH_CONTAINER(c, pod)
         {
                 const json_t *s = find_status(json_object_get(whole, "status"), c->name);
@@ -79,11 +82,44 @@ static void add_containers(struct pod *pod, struct pod_worker *w, void *userdata
         }
 }
 
+static void collect(struct pod *pod, struct pod_worker *w, void *userdata)
+{
+        struct listing *l = userdata;
+
+        if ((l->namespace && !streq(pod->namespace, l->namespace)) ||
+            (l->pod && !streq(pod->name, l->pod)))
+                return;
+        if (l->n == l->cap) {
+                struct found *grown = realloc(l->found, (l->cap * 2 + 16) * sizeof *grown);
+
+                if (!grown)
+                        return log_oom();
+                l->found = grown;
+                l->cap = l->cap * 2 + 16;
+        }
+        l->found[l->n++] = (struct found){ pod, w };
+}
+
+static int by_name(const void *a, const void *b)
+{
+        const struct pod *x = ((const struct found *)a)->pod, *y = ((const struct found *)b)->pod;
+        int r = strcmp(x->namespace, y->namespace);
+
+        return r ? r : strcmp(x->name, y->name);
+}
+
 json_t *local_containers_json(const struct context *ctx, const struct pod_manager *pods,
                               const char *namespace, const char *pod)
 {
-        struct listing l = { ctx, pods, namespace, pod, json_array() };
+        struct listing l = {
+                .ctx = ctx, .pods = pods, .namespace = namespace, .pod = pod, .items = json_array()
+        };
 
-        pod_manager_foreach(pods, add_containers, &l);
+        pod_manager_foreach(pods, collect, &l);
+        if (l.n)
+                qsort(l.found, l.n, sizeof *l.found, by_name);
+        for (size_t i = 0; i < l.n; i++)
+                add_containers(&l, l.found[i].pod, l.found[i].worker);
+        free(l.found);
         return json_pack("{s:o}", "items", l.items);
 }
