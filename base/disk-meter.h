@@ -30,5 +30,4 @@ bool disk_meter_is_busy(const struct disk_meter *m);
  * Return: 0; -EBUSY: a job is under way; other negative errno: no child could be made.
  */
 int disk_meter_start(struct disk_meter *m, const struct disk_tree *trees, size_t n,
-                     usec_t timeout_usec, disk_meter_done_fn done, void *userdata,
-                     struct err *err);
+                     usec_t timeout_usec, disk_meter_done_fn done, void *userdata, struct err *err);

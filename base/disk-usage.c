@@ -109,8 +109,7 @@ static void pop(struct walk *w)
 {
         struct level *done = &w->levels[--w->n];
 
-        if (w->n > 0 && w->levels[w->n - 1].fd < 0 &&
-            reopen(&w->levels[w->n - 1], done->fd) < 0) {
+        if (w->n > 0 && w->levels[w->n - 1].fd < 0 && reopen(&w->levels[w->n - 1], done->fd) < 0) {
                 w->is_incomplete = true;
                 while (w->levels[w->n - 1].fd < 0) /* the root keeps its own */
                         w->n--;

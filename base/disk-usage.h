@@ -15,7 +15,7 @@ struct disk_usage {
         uint64_t inodes;  /* files, directories and all else; one of several names is one */
         usec_t took_usec; /* to find out */
         bool is_known;    /* there is such a tree */
-        bool is_partial;  /* there is at least so much: the walk is not, or could not be completed */
+        bool is_partial; /* there is at least so much: the walk is not, or could not be completed */
 };
 
 enum { DISK_USAGE_ENTRIES_MAX = 16 * 1000 * 1000 }; /* some 30 s */

@@ -150,6 +150,15 @@ const char *quantity_format_milli(int64_t milli, char buf[static QUANTITY_TEXT_M
         return format(milli, 1000, suffixes, ARRAY_SIZE(suffixes), buf);
 }
 
+const char *quantity_format_like(int64_t value, const char *example,
+                                 char buf[static QUANTITY_TEXT_MAX])
+{
+        static const char *const suffixes[] = { "", "k", "M", "G", "T", "P", "E" };
+
+        return endswith(example, "i") ? quantity_format_bytes(value, buf)
+                                      : format(value, 1000, suffixes, ARRAY_SIZE(suffixes), buf);
+}
+
 const char *quantity_format_bytes(int64_t bytes, char buf[static QUANTITY_TEXT_MAX])
 {
         static const char *const suffixes[] = { "", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei" };

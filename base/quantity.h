@@ -22,3 +22,6 @@ enum { QUANTITY_TEXT_MAX = 32 };
  */
 const char *quantity_format_milli(int64_t milli, char buf[static QUANTITY_TEXT_MAX]);
 const char *quantity_format_bytes(int64_t bytes, char buf[static QUANTITY_TEXT_MAX]);
+/* A whole number in the kind of suffix that @example has: binary ("1Gi") or decimal ("1G", "1"). */
+const char *quantity_format_like(int64_t value, const char *example,
+                                 char buf[static QUANTITY_TEXT_MAX]);

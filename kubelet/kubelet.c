@@ -12,6 +12,7 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/context.h"
+#include "kubelet/evictor.h"
 #include "kubelet/front.h"
 #include "kubelet/lease.h"
 #include "kubelet/mirrors.h"
@@ -46,6 +47,8 @@ struct kubelet {
         struct pod_sources *sources;
         struct node_status *node_status;
         struct lease *lease;
+        struct pod_disks *disks;
+        struct evictor *evictor;
         struct front *front;
         bool runtime_ready;
         bool node_synced; /* it is known whether there is a Node of ours, and which */
@@ -330,6 +333,7 @@ static void on_all_synced(void *userdata)
 
         log_info("All sources have delivered their pods");
         pod_manager_synced(k->pods);
+        evictor_start(k->evictor);
 }
 
 /* It has no status of its own to tell it by: the node's events are where a person looks next. */
@@ -643,6 +647,23 @@ static int start_api_side(struct kubelet *k, struct err *err)
         return r;
 }
 
+static void on_disks_measured(void *userdata)
+{
+        struct kubelet *k = userdata;
+
+        evictor_disks_measured(k->evictor);
+}
+
+static int start_eviction(struct kubelet *k, struct err *err)
+{
+        const struct pod_disks_options disks = { &k->ctx, k->pods, on_disks_measured, k };
+        struct evictor_options evictor = { .ctx = &k->ctx, .pods = k->pods };
+        int r = pod_disks_new(&disks, &k->disks, err);
+
+        evictor.disks = k->disks;
+        return r < 0 ? r : evictor_new(&evictor, &k->evictor, err);
+}
+
 /* What `skiff node` shows. */
 static json_t *on_node_info(void *userdata)
 {
@@ -727,6 +748,8 @@ int kubelet_new(sd_event *event, const struct options *options, const struct kub
         pods = (struct pod_manager_options){ &k->ctx, k->puller, k->mirrors, on_node_wanted, k };
         r = pod_manager_new(&pods, &k->pods, err);
         if (r == 0)
+                r = start_eviction(k, err);
+        if (r == 0)
                 r = start_front(k, err);
         if (r < 0)
                 return r;
@@ -739,6 +762,8 @@ struct kubelet *kubelet_free(struct kubelet *k)
         if (!k)
                 return NULL;
         front_free(k->front);
+        evictor_free(k->evictor);
+        pod_disks_free(k->disks);
         lease_free(k->lease);
         node_status_free(k->node_status);
         pod_sources_free(k->sources);

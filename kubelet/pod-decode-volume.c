@@ -167,8 +167,9 @@ static const struct json_array projections = {
         .count_offset = JSON_ARRAY_COUNT(struct pod_volume, sources, n_sources),
 };
 static const struct json_field empty_dir_rest[] = {
-        { "medium",    decode_string, FIELD(pod_volume, medium), 0, NULL },
-        { "sizeLimit", decode_size,   FIELD(pod_volume, size_limit), 0, NULL },
+        { "medium",    decode_string,        FIELD(pod_volume, medium), 0, NULL },
+        { "sizeLimit", decode_size,          FIELD(pod_volume, size_limit), 0, NULL },
+        { "sizeLimit", decode_quantity_text, FIELD(pod_volume, size_limit_text), 0, NULL },
         {}
 };
 static const struct json_field host_path_rest[] = {
@@ -236,6 +237,7 @@ void pod_volume_done(struct pod_volume *v)
         free(v->name);
         source_done(&v->source);
         free(v->medium);
+        free(v->size_limit_text);
         free(v->host_path_type);
         for (size_t i = 0; i < v->n_sources; i++)
                 source_done(&v->sources[i]);

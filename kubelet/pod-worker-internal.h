@@ -49,6 +49,7 @@ struct pod_worker {
         int64_t grace_sec; /* of the stop under way or to come; -1: the pod's own */
         bool skip_hooks;
         char *forced_reason, *forced_message; /* owned; NULL: none */
+        bool is_own_fault; /* that it was forced to fail: no condition DisruptionTarget */
         bool stopped_restarts;
 };
 

@@ -24,6 +24,7 @@
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-sandbox.h"
 #include "kubelet/pod-status.h"
+#include "kubelet/reason.h"
 
 #define SANDBOX_RETRY_FIRST_USEC (1 * USEC_PER_SEC)
 #define SANDBOX_RETRY_MAX_USEC   (60 * USEC_PER_SEC)
@@ -175,8 +176,7 @@ static struct pod_status_input status_input(const struct pod_worker *w, const st
                 .new_sandbox_needed = !o->seen.sandbox_ready || (!volumes_ready && !o->n_instances),
                 .forced_reason = w->forced_reason,
                 .forced_message = w->forced_message,
-                .disruption_target = w->forced_reason &&
-                                     !streq(w->forced_reason, "DeadlineExceeded"),
+                .disruption_target = w->forced_reason && !w->is_own_fault,
         };
 }
 
@@ -306,6 +306,7 @@ static void sync_pod(struct pod_worker *w, const struct observation *o,
                 static const char message[] =
                         "Pod was active on the node longer than the specified deadline";
 
+                w->is_own_fault = true;
                 pod_event(w->ctx, w->pod, NULL, EVENT_NORMAL, "DeadlineExceeded", "%s", message);
                 pod_worker_kill(w, -1, "DeadlineExceeded", message);
                 return;
@@ -471,6 +472,16 @@ void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason
         }
         set_state(w, POD_WORKER_TERMINATING, reason ? reason : "it is to go");
         pod_worker_poke(w);
+}
+
+bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *message,
+                      bool is_disruption)
+{
+        if (w->forced_reason || w->state >= POD_WORKER_TERMINATED)
+                return false;
+        w->is_own_fault = !is_disruption;
+        pod_worker_kill(w, grace_sec, REASON_EVICTED, message);
+        return true;
 }
 
 /* More slots when ephemeral containers were added. */

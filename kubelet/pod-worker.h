@@ -51,6 +51,14 @@ void pod_worker_services_synced(struct pod_worker *w);
  */
 void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason,
                      const char *message);
+/**
+ * pod_worker_evict() - it has to go, with phase Failed and reason Evicted
+ * @grace_sec:     at most this, also of a stop that is under way
+ * @is_disruption: the pod is not to blame: condition DisruptionTarget says so
+ * Once only: false when it was evicted (or forced to fail) before, or nothing of it runs any more.
+ */
+bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *message,
+                      bool is_disruption);
 /* Records, logs and dead containers go too: the pod has left the API. Only when FINISHED. */
 void pod_worker_erase(struct pod_worker *w);
 

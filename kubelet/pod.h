@@ -218,6 +218,7 @@ struct pod_volume {
         char *medium; /* EMPTY_DIR: "", "Memory", "HugePages", "HugePages-<size>"; never NULL there
                        */
         int64_t size_limit;                /* EMPTY_DIR: bytes; POD_UNSET */
+        char *size_limit_text;             /* the same as it was written; NULL when unset */
         char *host_path_type;              /* HOST_PATH: "", "Directory", …; never NULL there */
         int32_t default_mode;              /* of files: 0644 */
         struct pod_volume_source *sources; /* PROJECTED */

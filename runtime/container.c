@@ -386,6 +386,13 @@ int container_inspect(const struct runtime *rt, const char *container_id, json_t
         return r < 0 ? err_wrap(err, r, "config.json of container '%s'", container_id) : 0;
 }
 
+char *container_layer_path(const struct runtime *rt, const char *container_id)
+{
+        return container_get(rt, container_id)
+                       ? text_printf("%s/containers/%s/upper", rt->options.state_dir, container_id)
+                       : NULL;
+}
+
 int container_usage(const struct runtime *rt, const char *container_id, struct runtime_usage *ret)
 {
         struct container *c = container_get(rt, container_id);

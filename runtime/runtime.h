@@ -205,6 +205,8 @@ void container_foreach(const struct runtime *rt, const char *sandbox_id, /* NULL
  */
 int container_inspect(const struct runtime *rt, const char *container_id, json_t **ret,
                       struct err *err);
+/* Where what it writes to its root lies on disk; owned. NULL: no such container, or no memory. */
+char *container_layer_path(const struct runtime *rt, const char *container_id);
 /* -ENOENT: it has no cgroup any more. */
 int container_usage(const struct runtime *rt, const char *container_id, struct runtime_usage *ret);
 

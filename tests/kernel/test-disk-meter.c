@@ -53,7 +53,9 @@ TEST(trees_are_measured_in_their_order_and_the_missing_are_unknown)
         struct seen s = { 0 };
         struct disk_meter *m;
         char path[] = "/tmp/test-disk-meter-XXXXXX";
-        const struct disk_tree trees[] = { { path, NULL }, { "/nonexistent", NULL }, { path, "a" } };
+        const struct disk_tree trees[] = { { path, NULL },
+                                           { "/nonexistent", NULL },
+                                           { path, "a" } };
 
         CHECK(mkdtemp(path) != NULL);
         own_mounts(path);
