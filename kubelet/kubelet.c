@@ -395,6 +395,7 @@ static int read_node(struct kubelet *k, struct err *err)
         const struct kubelet_config *c = k->config;
         struct fs_capacity capacity;
         struct node_pressure_options pressure = { 0 };
+        struct node_input input;
         int r = node_facts_read(&k->facts, err);
 
         if (r < 0)
@@ -420,7 +421,9 @@ static int read_node(struct kubelet *k, struct err *err)
                                    quantity_of(&c->system_reserved, "ephemeral-storage", false) +
                                    node_pressure_disk_threshold(k->pressure, k->root_fs_bytes),
         };
-        return node_address_choose(k->options->node_ip, &k->node_ip, err);
+        input = node_input_of(k);
+        r = node_reservation_check(&input, err);
+        return r < 0 ? r : node_address_choose(k->options->node_ip, &k->node_ip, err);
 }
 
 static int open_directories(struct kubelet *k, struct err *err)

@@ -7,6 +7,9 @@
 #include "base/text.h"
 
 #define NAMES_PER_IMAGE 5
+#define RESERVATION_RULE                                                                           \
+        "systemReserved, kubeReserved and evictionHard: %s: reserved is %s, and the node has %s: " \
+        "expected no more than it has"
 
 static int64_t floor_zero(int64_t v)
 {
@@ -37,6 +40,30 @@ int64_t node_allocatable_memory(const struct node_input *in)
 int64_t node_allocatable_ephemeral(const struct node_input *in)
 {
         return floor_zero((int64_t)in->ephemeral_bytes - in->reserved.ephemeral_bytes);
+}
+
+int node_reservation_check(const struct node_input *in, struct err *err)
+{
+        char reserved[QUANTITY_TEXT_MAX], capacity[QUANTITY_TEXT_MAX];
+        const int64_t cpu_milli = (int64_t)in->facts->cpus * 1000;
+        const struct {
+                const char *name;
+                int64_t reserved, capacity;
+        } bytes[] = { { "memory", in->reserved.memory_bytes, (int64_t)in->facts->memory_bytes },
+                      { "ephemeral-storage", in->reserved.ephemeral_bytes,
+                        (int64_t)in->ephemeral_bytes } };
+
+        if (in->reserved.cpu_milli > cpu_milli)
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, RESERVATION_RULE, "cpu",
+                                    quantity_format_milli(in->reserved.cpu_milli, reserved),
+                                    quantity_format_milli(cpu_milli, capacity));
+        for (size_t i = 0; i < ARRAY_SIZE(bytes); i++)
+                if (bytes[i].reserved > bytes[i].capacity)
+                        return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, RESERVATION_RULE,
+                                            bytes[i].name,
+                                            quantity_format_bytes(bytes[i].reserved, reserved),
+                                            quantity_format_bytes(bytes[i].capacity, capacity));
+        return 0;
 }
 
 static json_t *bytes(int64_t v)

@@ -5,6 +5,7 @@
 #pragma once
 #include <jansson.h>
 
+#include "base/err.h"
 #include "base/json.h"
 #include "base/usec.h"
 #include "kubelet/node-facts.h"
@@ -43,6 +44,8 @@ json_t *node_status_patch(const json_t *status);
 int64_t node_allocatable_cpu_milli(const struct node_input *in);
 int64_t node_allocatable_memory(const struct node_input *in);
 int64_t node_allocatable_ephemeral(const struct node_input *in);
+/* No more may be reserved than there is: -EINVAL naming the resource and both amounts. */
+int node_reservation_check(const struct node_input *in, struct err *err);
 /* One entry of status.images: digests first, then tags, five names at most. 0 or -ENOMEM. */
 int node_images_add(json_t *images, char *const *digests, char *const *tags, uint64_t size);
 /* Labels refused by NodeRestriction: first bad key of @labels, or NULL. */

@@ -174,7 +174,9 @@ static int translate_container(const struct cgroup_tree *t, const char *parent, 
 }
 
 /* Makes each directory of @path below @from_fd, handing controllers down on the way. */
-static int make_path(const struct cgroup_tree *t, int from_fd, const char *path, struct err *err)
+/* A group below another; -ENOENT unless it is there or @make. */
+static int open_path(const struct cgroup_tree *t, int from_fd, const char *path, bool make,
+                     struct err *err)
 {
         _cleanup_close_ int at = openat(from_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_free_ char *copy = strdup(path);
@@ -187,7 +189,7 @@ static int make_path(const struct cgroup_tree *t, int from_fd, const char *path,
         for (char *name = strtok_r(copy, "/", &state); name; name = strtok_r(NULL, "/", &state)) {
                 int next;
 
-                if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
+                if (make && mkdirat(at, name, 0755) < 0 && errno != EEXIST)
                         return err_sys(err, -errno, "make cgroup '%s'", path);
                 next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (next < 0)
@@ -230,8 +232,11 @@ static int open_root(struct cgroup_tree *t, const char *root, struct err *err)
         t->prefix = strdup(t->is_systemd ? path : "");
         if (!t->prefix)
                 return err_sys(err, -ENOMEM, "open cgroups");
-        t->root_fd = *path && !t->is_systemd ? make_path(t, mount_fd, path, err)
+        t->root_fd = *path && !t->is_systemd ? open_path(t, mount_fd, path, false, err)
                                              : TAKE_FD(mount_fd);
+        if (t->root_fd == -ENOENT) /* mistyped, or another hierarchy's: never made by us */
+                return err_set_kind(err, -ENOENT, ERR_BAD_INPUT,
+                                    "cgroup root '%s': expected a cgroup that exists", root);
         return t->root_fd < 0 ? t->root_fd : 0;
 }
 
@@ -351,7 +356,7 @@ int cgroup_apply(struct cgroup_tree *t, const char *path, const struct oci_resou
         }
         if (r < 0)
                 return r;
-        fd = make_path(t, t->root_fd, dir, err);
+        fd = open_path(t, t->root_fd, dir, true, err);
         if (fd < 0)
                 return fd;
         r = write_values(t, fd, res, CGROUP_LEVEL_GROUP, err);

@@ -213,9 +213,11 @@ void rig_take_up(void)
                 .log_max_size = 1 << 20,
                 .log_max_files = 3,
         };
+        _cleanup_close_ int cgroups = open_cgroups();
         _cleanup_err_ struct err err = { 0 };
         int r;
 
+        CHECK(mkdirat(cgroups, root_group + 1, 0755) == 0 || errno == EEXIST);
         is_ready = false;
         r = runtime_new(rig_event, &options, &events, on_ready, NULL, &rig, &err);
         if (r < 0)

@@ -20,8 +20,16 @@ static char root[64];
 static sd_event *event;
 static struct cgroup_tree *tree;
 
+static int open_mount(void)
+{
+        int fd = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd >= 0 ? fd : open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 static void open_tree_of_ours(void)
 {
+        _cleanup_close_ int mount_fd = open_mount();
         _cleanup_err_ struct err err = { 0 };
         int r;
 
@@ -29,17 +37,12 @@ static void open_tree_of_ours(void)
                 check_skip_all("needs root");
         snprintf(root, sizeof root, "/skiff-test-%d", getpid());
         CHECK(sd_event_new(&event) >= 0);
+        if (mkdirat(mount_fd, root + 1, 0755) < 0)
+                check_skip_all("cannot make cgroup %s", root);
         r = cgroup_tree_new(event, CGROUP_DRIVER_CGROUPFS, root, &tree, &err);
         if (r == -ENODEV || r == -EROFS || r == -EACCES)
                 check_skip_all("%s", err_text(&err));
         CHECK(r == 0);
-}
-
-static int open_mount(void)
-{
-        int fd = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        return fd >= 0 ? fd : open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static void close_tree_of_ours(void)
@@ -105,6 +108,21 @@ static void make_resources(struct oci_resources *r)
         r->cpu_shares = 512;
         r->memory_limit = 64 << 20;
         r->pids_limit = 100;
+}
+
+TEST(a_root_that_is_not_there_is_refused_and_not_made)
+{
+        _cleanup_close_ int mount_fd = open_mount();
+        _cleanup_err_ struct err err = { 0 };
+        struct cgroup_tree *other = NULL;
+        struct stat st;
+
+        open_tree_of_ours();
+        CHECK_INT(cgroup_tree_new(event, CGROUP_DRIVER_CGROUPFS, "/skiff-tset", &other, &err),
+                  -ENOENT);
+        CHECK_CONTAINS(err_text(&err), "cgroup root '/skiff-tset': expected a cgroup that exists");
+        CHECK(fstatat(mount_fd, "skiff-tset", &st, 0) < 0);
+        close_tree_of_ours();
 }
 
 TEST(a_container_gets_a_leaf_with_its_device_filter)

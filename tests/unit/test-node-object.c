@@ -1,5 +1,7 @@
 #include "kubelet/node-object.h"
 
+#include <errno.h>
+
 #include "base/text.h"
 #include "tests/check.h"
 
@@ -60,6 +62,20 @@ TEST(allocatable_is_capacity_less_what_is_reserved_and_huge_pages)
         CHECK_STR(text_at(s, "capacity", "hugepages-2Mi"), "20Mi");
         CHECK_STR(text_at(s, "capacity", "pods"), "110");
         CHECK(startswith(text_at(s, "nodeInfo", "containerRuntimeVersion"), "skiff://"));
+}
+
+TEST(more_reserved_than_there_is_is_refused_by_name)
+{
+        struct node_input in = input();
+        _cleanup_err_ struct err err = { 0 };
+
+        CHECK_INT(node_reservation_check(&in, &err), 0);
+        in.reserved.memory_bytes = INT64_C(9) << 30;
+        CHECK_INT(node_reservation_check(&in, &err), -EINVAL);
+        CHECK_CONTAINS(err_text(&err), "memory: reserved is 9Gi, and the node has 8Gi");
+        in.reserved = (struct node_reservation){ .cpu_milli = 2500 };
+        CHECK_INT(node_reservation_check(&in, &err), -EINVAL);
+        CHECK_CONTAINS(err_text(&err), "cpu: reserved is 2500m, and the node has 2");
 }
 
 TEST(a_condition_keeps_its_transition_time_until_it_flips)
