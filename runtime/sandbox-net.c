@@ -111,10 +111,13 @@ static int save_address(struct pod_network *n, const struct ip *ip, const char *
 static void release(struct pod_network *n, const struct ip *ip)
 {
         char name[IP_TEXT_MAX];
+        int r;
 
         address_pool_release(&n->pool, ip);
-        if (unlinkat(n->addresses_fd, ip_format(ip, name), 0) < 0 && errno != ENOENT)
-                log_warn(-errno, "Failed to remove the record of address '%s'", name);
+        /* whatever lies there: a folder would keep the address from ever being given again */
+        r = fs_remove_tree_at(n->addresses_fd, ip_format(ip, name));
+        if (r < 0 && r != -ENOENT)
+                log_warn(r, "Failed to remove the record of address '%s'", name);
 }
 
 /* ---- the node's side of routing ---- */
@@ -293,7 +296,7 @@ int pod_network_adopt(struct pod_network *n, const char *sandbox_id, const struc
                 if (owner && streq(owner, sandbox_id))
                         continue;
                 if (owner && streq(owner, ADDRESS_POOL_OWNER_UNKNOWN))
-                        address_pool_release(&n->pool, &a->ips[i]);
+                        release(n, &a->ips[i]);
                 r = address_pool_mark(&n->pool, &a->ips[i], sandbox_id);
                 if (r == 0)
                         r = save_address(n, &a->ips[i], sandbox_id);

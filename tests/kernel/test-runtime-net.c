@@ -2,7 +2,9 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/nft.h"
@@ -66,6 +68,31 @@ TEST(pods_reach_each_other_and_addresses_are_not_used_twice)
         CHECK_STR(sandbox_find(rig, run_sandbox().id)->ipv4, "10.99.0.4"); /* not .2 again, yet */
         rig_down();
         wait_for_links(0); /* nobody deletes them, and none is left */
+}
+
+/* What a person, a backup program or a bad disk may leave where a record belongs. */
+TEST(a_folder_in_the_place_of_an_address_s_record_heals)
+{
+        struct rig_answer a;
+        char address[INET_ADDRSTRLEN];
+        _cleanup_close_ int addresses = -1;
+        _cleanup_free_ char *path = NULL;
+        struct stat st;
+
+        rig_up();
+        path = text_printf("%s/state/network/addresses", rig_dir);
+        a = run_sandbox();
+        snprintf(address, sizeof address, "%s", sandbox_find(rig, a.id)->ipv4);
+        addresses = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CHECK(addresses >= 0 && unlinkat(addresses, address, 0) == 0);
+        CHECK(fs_mkdir_p_at(addresses, address, 0755) == 0);
+        CHECK(fs_mkdir_p_at(addresses, "10.99.0.3/x", 0755) == 0);
+        rig_restart();
+        CHECK_STR(sandbox_find(rig, a.id)->ipv4, address);
+        CHECK(fstatat(addresses, address, &st, 0) == 0 && S_ISREG(st.st_mode));
+        CHECK(fstatat(addresses, "10.99.0.3", &st, 0) < 0);
+        CHECK_STR(sandbox_find(rig, run_sandbox().id)->ipv4, "10.99.0.3");
+        rig_down();
 }
 
 TEST(a_sandbox_on_the_hosts_network_has_no_address_of_its_own)
@@ -289,6 +316,28 @@ static void check_guard_stays(pid_t pid, const char *others, const char *host)
         CHECK(!arrives(pid, others, host));
 }
 
+/* A pod is no router of the node's, whatever it advertises (INV-45). */
+static void check_no_advertisements_taken(void)
+{
+        struct if_nameindex *all = if_nameindex();
+        unsigned n = 0;
+
+        CHECK(all);
+        for (struct if_nameindex *i = all; i->if_index; i++) {
+                _cleanup_free_ char *path = text_printf("/proc/sys/net/ipv6/conf/%s/accept_ra",
+                                                        i->if_name),
+                                    *value = NULL;
+
+                if (!startswith(i->if_name, "rig-"))
+                        continue;
+                CHECK_INT(fs_read_line_at(AT_FDCWD, path, &value), 0);
+                CHECK_STR(value, "0");
+                n++;
+        }
+        if_freenameindex(all);
+        CHECK_INT(n, 2);
+}
+
 static void set_rp_filter(const char *value)
 {
         CHECK_INT(fs_write_kernel_at(AT_FDCWD, "/proc/sys/net/ipv4/conf/all/rp_filter", value), 0);
@@ -321,6 +370,7 @@ static void run_two_and_spoof(const char *host)
                 check_spoofing(pid, a->ipv4, b->ipv4, host);
         CHECK(has_table(NFPROTO_IPV6, GUARD) == (strchr(host, ':') != NULL));
         if (strchr(host, ':')) {
+                check_no_advertisements_taken();
                 snprintf(others, sizeof others, "%s", b->ipv6);
                 check_guard_stays(pid, others, host);
         }
