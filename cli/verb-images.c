@@ -93,10 +93,29 @@ int verb_images(struct invocation *in, struct err *err)
         return list_show(in, &view, err);
 }
 
+/* "sha256:… 3.97MB docker.io/library/busybox:1.37" */
+static void print_image(const json_t *image)
+{
+        json_t *names = json_object_get(image, "names");
+        const json_t *e;
+        char size[32];
+        size_t i;
+
+        printf("%s %s", json_text_at(image, "id"),
+               size_format((uint64_t)json_integer_value(json_object_get(image, "size")), size));
+        json_array_foreach (names, i, e)
+                printf(" %s", json_string_value(e));
+        printf("%s\n", names && !json_array_size(names) ? " <none>" : "");
+        json_array_foreach (json_object_get(image, "refused"), i, e)
+                fprintf(stderr, "skiff: a name in the archive was left out: %s\n",
+                        json_string_value(e));
+}
+
 static int act(struct invocation *in, const char *path, json_t *body, struct err *err)
 {
         json_auto_t *owned = body, *answer = NULL;
-        char size[32];
+        const json_t *images, *image;
+        size_t i;
 
         if (!owned) {
                 err_sys(err, -ENOMEM, "ask skiffd");
@@ -104,8 +123,11 @@ static int act(struct invocation *in, const char *path, json_t *body, struct err
         }
         if (client_call(in->client, "POST", path, owned, &answer, err) < 0)
                 return EXIT_FAILED;
-        printf("%s %s\n", json_text_at(answer, "id"),
-               size_format((uint64_t)json_integer_value(json_object_get(answer, "size")), size));
+        images = json_object_get(answer, "images");
+        json_array_foreach ((json_t *)images, i, image)
+                print_image(image);
+        if (!images)
+                print_image(answer);
         return EXIT_OK;
 }
 

@@ -267,6 +267,31 @@ static void on_image_peer_gone(_unused_ struct http_exchange *x, void *userdata)
         r->x = NULL;
 }
 
+static json_t *strings_json(char *const *v)
+{
+        json_t *list = json_array();
+
+        STRV_FOREACH (s, v)
+                json_array_append_new(list, json_string(*s));
+        return list;
+}
+
+/* One of an archive's images for each: what it is called now, and what it is not and why. */
+static json_t *imported_json(const struct image_pull_result *result)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < result->n_imported; i++) {
+                const struct image_imported *n = &result->imported[i];
+
+                json_array_append_new(list, json_pack("{s:s, s:I, s:o, s:o}", "id", n->id, "size",
+                                                      (json_int_t)n->size, "names",
+                                                      strings_json(n->names), "refused",
+                                                      strings_json(n->refused)));
+        }
+        return list;
+}
+
 static void on_image_done(int r, const struct image_pull_result *result, const struct err *err,
                           void *userdata)
 {
@@ -278,8 +303,9 @@ static void on_image_done(int r, const struct image_pull_result *result, const s
                 fail_image(x, request->what, err);
         else if (x)
                 http_answer_json(x, 200,
-                                 json_pack("{s:s, s:I}", "id", result->id, "size",
-                                           (json_int_t)result->size));
+                                 json_pack("{s:s, s:I, s:o*}", "id", result->id, "size",
+                                           (json_int_t)result->size, "images",
+                                           result->imported ? imported_json(result) : NULL));
         image_request_free(request);
 }
 
@@ -392,15 +418,6 @@ static void import_image(struct local_api *a, struct http_exchange *x, const jso
         }
         begin_image_request(r, image_import(a->ctx->rt, fd, name, on_image_done, r, &r->op, &err),
                             &err);
-}
-
-static json_t *strings_json(char *const *v)
-{
-        json_t *list = json_array();
-
-        STRV_FOREACH (s, v)
-                json_array_append_new(list, json_string(*s));
-        return list;
 }
 
 static void add_image(const struct image_info *i, void *userdata)

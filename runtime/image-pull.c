@@ -43,6 +43,12 @@ struct pull {
         int error; /* negative errno: the first */
         struct err err;
         char *image_id; /* owned: what came of it */
+        struct imported {
+                char *id;                /* owned */
+                char **names, **refused; /* owned */
+                bool was_here;
+        } * imported; /* owned; of an import */
+        size_t n_imported;
 };
 
 static struct pull *pull_free(struct pull *p)
@@ -65,6 +71,12 @@ static struct pull *pull_free(struct pull *p)
                 list_remove(&w->node);
                 free(w);
         }
+        for (size_t i = 0; i < p->n_imported; i++) {
+                free(p->imported[i].id);
+                strv_free(p->imported[i].names);
+                strv_free(p->imported[i].refused);
+        }
+        free(p->imported);
         strbuf_done(&p->line);
         err_done(&p->err);
         free(p->image_id);
@@ -177,24 +189,84 @@ static int name_pulled(struct pull *p, struct image *image, const char *digest, 
                       : err_sys(err, -ENOMEM, "name image");
 }
 
-static int name_imported(struct pull *p, struct image *image, char *const *names, struct err *err)
+static int name_and_note(struct pull *p, struct image *image, const char *name,
+                         struct imported *note, struct err *err)
+{
+        int r = image_store_name(p->store, image, name, err);
+
+        if (r == 0 && strv_append(&note->names, name) < 0)
+                r = err_sys(err, -ENOMEM, "import");
+        return r;
+}
+
+static int note_refusal(struct imported *note, const char *name, const struct err *why)
+{
+        log_warn(0, "Image '%s' is called '%.128s' in its archive: %s, left out", note->id, name,
+                 err_text(why));
+        return strv_consume(&note->refused, text_printf("'%.128s': %s", name, err_text(why)));
+}
+
+/* Names of the archive's own. One that the caller chose is given when all is here. */
+static int name_imported(struct pull *p, struct image *image, char *const *names,
+                         struct imported *note, struct err *err)
 {
         if (p->import_name)
-                return image_store_name(p->store, image, p->import_name, err);
+                return 0;
         STRV_FOREACH (name, names) {
                 _cleanup_err_ struct err why = { 0 };
                 _cleanup_free_ char *normal = NULL;
                 int r = image_normalize(*name, &normal, &why);
 
-                if (r == 0)
-                        r = image_store_name(p->store, image, normal, err);
-                else
-                        log_warn(0, "Image '%s' is called '%.128s' in its archive: %s, left out",
-                                 image->what.id, *name, err_text(&why));
-                if (r < 0 && r != -EINVAL)
-                        return r;
+                if (r == -EINVAL)
+                        r = note_refusal(note, *name, &why) < 0 ? -ENOMEM : 0;
+                else if (r == 0)
+                        r = name_and_note(p, image, normal, note, err);
+                if (r < 0)
+                        return r == -ENOMEM ? err_sys(err, r, "import") : r;
         }
         return 0;
+}
+
+static int add_imported(struct pull *p, const char *id, bool was_here, struct imported **ret)
+{
+        struct imported *grown = realloc(p->imported, (p->n_imported + 1) * sizeof *grown);
+
+        if (!grown)
+                return -ENOMEM;
+        p->imported = grown;
+        *ret = &grown[p->n_imported];
+        **ret = (struct imported){ .id = strdup(id), .was_here = was_here };
+        if (!(*ret)->id)
+                return -ENOMEM;
+        p->n_imported++;
+        return 0;
+}
+
+/* The whole archive is here: the name that the caller chose goes to its one image. */
+static int finish_import(struct pull *p, struct err *err)
+{
+        struct image *image = p->n_imported ? map_get(p->store->images, p->imported[0].id) : NULL;
+
+        if (!p->import_name || !image)
+                return 0;
+        if (p->n_imported == 1)
+                return name_and_note(p, image, p->import_name, &p->imported[0], err);
+        return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
+                            "name: '%s': expected an archive of one image, this one holds %zu: "
+                            "leave the name away",
+                            p->import_name, p->n_imported);
+}
+
+/* What an import that failed brought in and nobody can name. */
+static void drop_nameless(struct pull *p)
+{
+        for (size_t i = 0; i < p->n_imported; i++) {
+                const struct imported *n = &p->imported[i];
+                const struct image *image = map_get(p->store->images, n->id);
+
+                if (image && !n->was_here && !image->repo_tags && !image->repo_digests)
+                        image_store_remove(p->store, n->id, NULL);
+        }
 }
 
 static int on_image(struct pull *p, struct image_event_image *what, struct err *err)
@@ -202,13 +274,17 @@ static int on_image(struct pull *p, struct image_event_image *what, struct err *
         _cleanup_strv_ char **names = TAKE_PTR(what->names);
         _cleanup_free_ char *digest = strdup_null(what->index_digest ? what->index_digest
                                                                      : what->manifest_digest);
+        bool was_here = what->id && map_get(p->store->images, what->id);
+        struct imported *note;
         struct image *image;
         int r = image_store_add_image(p->store, p->dir_fd, what, &image, err);
 
         if (r < 0)
                 return r;
         if (!p->key)
-                r = name_imported(p, image, names, err);
+                r = add_imported(p, image->what.id, was_here, &note) < 0
+                            ? err_sys(err, -ENOMEM, "import")
+                            : name_imported(p, image, names, note, err);
         else if (digest)
                 r = name_pulled(p, image, p->ref.digest ? p->ref.digest : digest, err);
         else
@@ -260,7 +336,7 @@ static int on_event_line(struct pull *p, const char *line, size_t n, struct err 
         case IMAGE_EVENT_DONE:
         default:
                 p->is_complete = true;
-                return 0;
+                return p->key ? 0 : finish_import(p, err);
         }
 }
 
@@ -296,8 +372,24 @@ static void take_lines(struct pull *p)
 
 static void start_waiting(struct image_store *s);
 
+/* What an import brought, for who asked; owned. NULL: nothing, or no memory. */
+static struct image_imported *list_imported(const struct pull *p)
+{
+        struct image_imported *list = p->n_imported ? calloc(p->n_imported, sizeof *list) : NULL;
+
+        for (size_t i = 0; list && i < p->n_imported; i++) {
+                const struct imported *n = &p->imported[i];
+                const struct image *image = map_get(p->store->images, n->id);
+
+                list[i] = (struct image_imported){ n->id, image ? image->info.size : 0, n->names,
+                                                   n->refused };
+        }
+        return list;
+}
+
 static void tell(struct pull *p, int r, const struct image *image)
 {
+        _cleanup_free_ struct image_imported *imported = r == 0 ? list_imported(p) : NULL;
         struct list waits;
         struct pull_wait *w;
 
@@ -315,7 +407,8 @@ static void tell(struct pull *p, int r, const struct image *image)
                 list_remove(&w->node);
                 if (r == 0)
                         result = (struct image_pull_result){ image->info.id, image->info.size,
-                                                             image->what.auth_index };
+                                                             image->what.auth_index, imported,
+                                                             imported ? p->n_imported : 0 };
                 if (!w->op.abandoned)
                         w->done(r, r == 0 ? &result : NULL, &p->err, w->userdata);
                 free(w);
@@ -331,6 +424,8 @@ static void finish(struct pull *p)
         if (r == 0 && (!p->is_complete || !image))
                 r = err_set_kind(&p->err, -EIO, ERR_IMAGE_PULL,
                                  "skiff-image ended without saying how");
+        if (r < 0)
+                drop_nameless(p);
         if (p->dir_name[0] && image_store_trash(s, s->incoming_fd, p->dir_name) < 0)
                 log_warn(0, "Failed to clear up images/incoming/%s, the next start will",
                          p->dir_name);

@@ -200,8 +200,8 @@ void container_foreach(const struct runtime *rt, const char *sandbox_id, /* NULL
                        void (*fn)(const struct container_status *c, void *userdata),
                        void *userdata);
 /*
- * config.json as recorded; new reference. It lies in memory (<run_dir>/configs), for its environment
- * holds Secrets: -ENOENT after a reboot.
+ * config.json as recorded; new reference. It lies in memory (<run_dir>/configs), for its
+ * environment holds Secrets: -ENOENT after a reboot.
  */
 int container_inspect(const struct runtime *rt, const char *container_id, json_t **ret,
                       struct err *err);
@@ -270,10 +270,19 @@ int image_normalize(const char *reference, char **ret, struct err *err);
 struct image_auth { /* from imagePullSecrets; username and password, or a registry token */
         const char *username, *password, *identity_token;
 };
-struct image_pull_result {
+struct image_imported { /* one image of an archive */
         const char *id;
         uint64_t size;
+        char *const *names;   /* what it is called now, by this import; NULL: by none */
+        char *const *refused; /* "'Name': why": names in the archive that are none; NULL */
+};
+struct image_pull_result {
+        const char *id; /* of an import: of its last image */
+        uint64_t size;
         int auth_index; /* of @auths: which one the registry wanted; -1: it was pulled without */
+        const struct image_imported
+                *imported; /* of an import: all of them, in the archive's order */
+        size_t n_imported;
 };
 typedef void (*image_done_fn)(int r, const struct image_pull_result *result, const struct err *err,
                               void *userdata);
@@ -287,7 +296,7 @@ int image_pull(struct runtime *rt, const char *reference, const struct image_aut
                size_t n_auths, image_done_fn done, void *userdata, struct runtime_op **ret,
                struct err *err);
 /* An OCI layout or docker-save archive (tar) from a descriptor (taken); tags what it names, or
- * @name. */
+ * @name, which is for an archive of one image: several are ERR_BAD_INPUT then. */
 int image_import(struct runtime *rt, int fd, const char *name, image_done_fn done, void *userdata,
                  struct runtime_op **ret, struct err *err);
 /* Untags, and deletes what no tag and no container uses any more. ERR_NOT_FOUND; -EBUSY with a

@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import skiff_node
-from skiff_node import NodeTest
+from skiff_node import Layer, NodeTest, write_archive
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 
@@ -74,6 +74,36 @@ class Lists(NodeTest):
     def test_wrong_usage_ends_with_2(self):
         for words in (["podz"], ["pods", "--follow"], ["image", "paint"], ["pod"], ["events", "-o", "name"]):
             self.assertEqual(self.node.call(*words).returncode, 2, words)
+
+
+class Archives(NodeTest):
+    def archive(self, *images):
+        path = self.node.folder + "/archive.tar"
+        write_archive(path, images)
+        return path
+
+    def test_each_image_of_an_archive_is_told(self):
+        layer = Layer().add("file", data=b"1").bytes()
+        path = self.archive((["first:1", "first:2"], [layer], {}), (["Bad:Name", "second:1"], [layer], {"Cmd": ["x"]}),
+                            ([], [layer], {"Cmd": ["y"]}))
+        done = self.node.call("image", "import", path)
+        lines = done.stdout.splitlines()
+        self.assertEqual([line.split()[2:] for line in lines], [
+            ["docker.io/library/first:1", "docker.io/library/first:2"], ["docker.io/library/second:1"], ["<none>"]])
+        for line in lines:
+            self.assertRegex(line, r"^sha256:[0-9a-f]{64} \d+\S* ")
+        self.assertRegex(done.stderr, r"^skiff: a name in the archive was left out: 'Bad:Name': .*lowercase")
+        self.assertEqual(done.returncode, 0)
+
+    def test_a_name_is_for_one_image(self):
+        layer = Layer().add("file", data=b"2").bytes()
+        before = self.node.json("images")
+        done = self.node.call("image", "import", self.archive((["a:1"], [layer], {}), (["b:1"], [layer], {"Cmd": ["x"]})), "own:1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("expected an archive of one image, this one holds 2: leave the name away", done.stderr)
+        self.assertEqual(self.node.json("images"), before)
+        told = self.node.skiff("image", "import", self.archive((["a:1"], [layer], {})), "own:1")
+        self.assertEqual(told.split()[2:], ["docker.io/library/own:1"])
 
 
 class Socket(NodeTest):
