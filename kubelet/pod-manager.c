@@ -305,7 +305,7 @@ static void update(struct entry *e, struct pod *pod)
 {
         struct pod_manager *m = e->manager;
         struct pod *old = e->pod;
-        bool differs = pod_differs(old, pod);
+        bool differs = pod_differs(old, pod) || pod_gates_differ(old, pod);
 
         e->pod = pod_ref(pod);
         if (m->ctx->statuses && !pod_is_static(pod) && status_writer_seen(m->ctx->statuses, pod))

@@ -271,10 +271,12 @@ static int add_judged(struct judging *j, const char *type, judge_fn judge, bool 
 
 static int add_foreign(struct judging *j)
 {
+        const json_t *from = j->in->shown ? json_object_get(j->in->shown, "conditions")
+                                          : previous(j);
         size_t i;
         json_t *c;
 
-        json_array_foreach ((json_t *)previous(j), i, c) {
+        json_array_foreach ((json_t *)from, i, c) {
                 const char *type = json_text_at(c, "type");
 
                 if (is_ours(type) ||

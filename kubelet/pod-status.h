@@ -13,6 +13,8 @@ struct pod_status_input {
                                               CrashLoopBackOff; NULL: none */
         const json_t *previous; /* the status before (the API's or ours): sticky phase, startTime,
                                    transition times, foreign conditions; or NULL */
+        const json_t *shown;    /* the API's, where others may have written conditions that the pod
+                                   waits for (readiness gates); NULL: those of @previous do */
         usec_t now;             /* CLOCK_REALTIME */
         bool is_terminal;   /* the worker: nothing runs and nothing will run again ("podIsTerminal")
                              */

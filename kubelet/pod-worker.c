@@ -184,10 +184,13 @@ static void tell_status(struct pod_worker *w, const struct observation *o,
                         const struct pod_actions *actions)
 {
         json_auto_t *previous = pod_worker_status(w);
+        json_auto_t *shown = w->pod->readiness_gates ? pod_status_json(w->pod) : NULL;
         struct pod_status_input in = status_input(w, o, actions, previous);
-        json_auto_t *status = pod_status_build(&in);
+        json_auto_t *status = NULL;
         char *text;
 
+        in.shown = shown;
+        status = pod_status_build(&in);
         if (!status)
                 return log_oom();
         if (previous && w->status_text && json_equal(previous, status))

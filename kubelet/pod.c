@@ -213,6 +213,31 @@ bool pod_differs(const struct pod *a, const struct pod *b)
                !annotations_are_equal(&a->annotations, &b->annotations) || !specs_are_equal(a, b);
 }
 
+static const char *condition_status(const json_t *status, const char *type)
+{
+        json_t *c;
+        size_t i;
+
+        json_array_foreach (json_object_get(status, "conditions"), i, c)
+                if (streq_null(json_text_at(c, "type"), type))
+                        return json_text_at(c, "status");
+        return NULL;
+}
+
+bool pod_gates_differ(const struct pod *a, const struct pod *b)
+{
+        json_auto_t *x = NULL, *y = NULL;
+
+        if (!b->readiness_gates || streq_null(a->status_text, b->status_text))
+                return false;
+        x = pod_status_json(a);
+        y = pod_status_json(b);
+        STRV_FOREACH (gate, b->readiness_gates)
+                if (!streq_null(condition_status(x, *gate), condition_status(y, *gate)))
+                        return true;
+        return false;
+}
+
 bool pod_is_mirror(const struct pod *p)
 {
         return p->source == POD_SOURCE_API &&

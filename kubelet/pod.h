@@ -359,6 +359,8 @@ json_t *pod_status_json(const struct pod *p);
  * do. Source: pkg/kubelet/config/config.go (podsDifferSemantically).
  */
 bool pod_differs(const struct pod *a, const struct pod *b);
+/* Whether a condition that is a readiness gate of @b has another status (or is there or not). */
+bool pod_gates_differ(const struct pod *a, const struct pod *b);
 
 #define POD_ANNOTATION_SOURCE "kubernetes.io/config.source"
 #define POD_ANNOTATION_HASH   "kubernetes.io/config.hash"

@@ -44,6 +44,23 @@ def readiness_by_http_follows_the_answer(t):
 
 
 @test
+def a_pod_with_readiness_gates_is_ready_when_others_have_opened_them(t):
+    def set_gate(kind, status):
+        t.patch("Pod", "p", {"status": {"conditions": [{"type": kind, "status": status}]}}, sub="status")
+    t.run("p", web(), readinessGates=[{"conditionType": "example.com/a"}, {"conditionType": "example.com/b"}])
+    t.wait_phase("p", "Running")
+    wait_for("Ready waits for the gates", lambda: condition(t.pod("p"), "Ready").get("reason") == "ReadinessGatesNotReady")
+    set_gate("example.com/a", "True")
+    wait_for("the second gate is named", lambda: condition(t.pod("p"), "Ready").get("message") ==
+             'corresponding condition of pod readiness gate "example.com/b" does not exist.')
+    set_gate("example.com/b", "True")
+    t.wait_ready("p")
+    set_gate("example.com/a", "False")
+    wait_ready_is(t, "p", "False")
+    expect_equal(condition(t.pod("p"), "ContainersReady")["status"], "True", "ContainersReady")
+
+
+@test
 def readiness_by_exec_follows_the_exit_status(t):
     work = "sleep 3; touch /tmp/ready; sleep 4; rm /tmp/ready; forever"
     t.run("p", shell("c", work, readinessProbe={"exec": {"command": ["cat", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1}))

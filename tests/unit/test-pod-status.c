@@ -8,7 +8,7 @@
 #define NOW_TEXT "2026-01-02T03:04:05Z"
 
 struct build { /* what differs from a plain round */
-        const char *previous;
+        const char *previous, *shown;
         const struct pod_actions *actions;
         bool is_terminal, is_terminated, new_sandbox_needed, disruption;
         const char *forced_reason, *forced_message;
@@ -21,11 +21,13 @@ static json_t *build(const struct pod *pod, const char *seen, const struct build
         struct observed_fixture *f = observed_of(pod, seen);
         const struct build *m = more ? more : &nothing;
         json_auto_t *previous = m->previous ? json_of(m->previous) : NULL;
+        json_auto_t *shown = m->shown ? json_of(m->shown) : NULL;
         const struct pod_status_input in = {
                 .pod = pod,
                 .seen = observed_seen(f),
                 .actions = m->actions,
                 .previous = previous,
+                .shown = shown,
                 .now = NOW,
                 .is_terminal = m->is_terminal,
                 .is_terminated = m->is_terminated,
@@ -491,6 +493,28 @@ TEST(readiness_gates_are_asked_and_foreign_conditions_kept)
                 "of pod readiness gate \"x/b\" is not \"True\", but False");
         CHECK_STR(json_text_at(of(s, "conditions", "ContainersReady"), "status"), "True");
         check_json(of(s, "conditions", "x/b"), "{'type':'x/b','status':'False','other':1}");
+}
+
+TEST(a_readiness_gate_that_somebody_opened_in_the_api_is_open)
+{
+        static const char spec[] = "{'readinessGates':[{'conditionType':'x/a'}],"
+                                   "'containers':[" C "]}";
+        _cleanup_(pod_unrefp)
+        struct pod *pod = pod_of(spec, NULL);
+        struct build b = {
+                .previous = "{'conditions':[{'type':'x/a','status':'False'},{'type':'x/b',"
+                            "'status':'True'},{'type':'Ready','status':'False',"
+                            "'lastTransitionTime':'2025-01-01T00:00:00Z'}]}",
+                .shown = "{'conditions':[{'type':'x/a','status':'True'},{'type':'Ready',"
+                         "'status':'False','lastTransitionTime':'2024-01-01T00:00:00Z'}]}",
+        };
+        json_auto_t *s = build(pod, "{" UP ",'c':" RUNNING "}", &b);
+        const json_t *ready = of(s, "conditions", "Ready");
+
+        CHECK_STR(json_text_at(ready, "status"), "True");
+        CHECK_STR(json_text_at(ready, "lastTransitionTime"), NOW_TEXT);
+        check_json(of(s, "conditions", "x/a"), "{'type':'x/a','status':'True'}");
+        CHECK(!of(s, "conditions", "x/b"));
 }
 
 TEST(a_transition_time_moves_only_with_the_status)

@@ -331,6 +331,35 @@ TEST(a_change_of_the_spec_is_seen_and_a_change_of_field_order_is_none)
         CHECK(pod_differs(a, c));
 }
 
+#define GATED               "{'readinessGates':[{'conditionType':'x/a'}],'containers':[{'name':'c','image':'i'}]}"
+#define SHOWN(type, status) "'status':{'conditions':[{'type':'" type "','status':'" status "'}]}"
+
+TEST(of_a_changed_status_only_the_pods_readiness_gates_matter)
+{
+        static const struct {
+                const char *spec, *a, *b;
+                bool differs;
+        } cases[] = {
+                { GATED, NULL, NULL, false },
+                { GATED, NULL, SHOWN("x/a", "True"), true },
+                { GATED, SHOWN("x/a", "True"), NULL, true },
+                { GATED, SHOWN("x/a", "False"), SHOWN("x/a", "True"), true },
+                { GATED, SHOWN("x/a", "True"), SHOWN("x/a", "True"), false },
+                { GATED, SHOWN("x/b", "False"), SHOWN("x/b", "True"), false },
+                { ONE, NULL, SHOWN("x/a", "True"), false },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_(pod_unrefp)
+                struct pod *a = pod_of(cases[i].spec, cases[i].a);
+                _cleanup_(pod_unrefp)
+                struct pod *b = pod_of(cases[i].spec, cases[i].b);
+
+                CHECK(pod_gates_differ(a, b) == cases[i].differs);
+                CHECK(!pod_differs(a, b));
+        }
+}
+
 TEST(static_mirror_and_critical_pods_are_told_apart)
 {
         _cleanup_(pod_unrefp)
