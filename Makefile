@@ -5,7 +5,8 @@
 #   make stop       takes that node and its pods away
 #   make test       every tier of tests; sets up what it needs (root)
 #   make cluster    a whole Kubernetes cluster on this machine: NODES=2 KUBE=v1.36.3 DIR=/tmp/skiff
-#   make conformance  Kubernetes' own suite against such a cluster: FOCUS='\[sig-node\].*' SKIP=... NODES=2
+#   make conformance  Kubernetes' own suite against such a cluster: FOCUS='\[sig-node\].*' SKIP=... NODES=2;
+#                   FOCUS=@tests/conformance/subset is something of every group
 #   make bench      figures beside crun, runc and a null node; decides nothing
 #   make install    everything into place under PREFIX and DESTDIR
 #   make clean      removes build folders
