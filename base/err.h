@@ -35,6 +35,7 @@ enum err_kind {
         ERR_CONTAINER_START,        /* any other failure of the start */
         ERR_NOT_RUNNING,            /* the container is not (or no longer) running */
         ERR_NO_SPACE,               /* ENOSPC or EDQUOT under our own directories */
+        ERR_IMAGE_MOUNT,            /* another image, or a path in it, could not be mounted */
         _ERR_KIND_MAX,
 };
 

@@ -21,6 +21,7 @@ struct container_mount_input { /* one volumeMount, its volume set up */
         bool create_missing;   /* hostPath without a type: a missing directory is made */
         /* what @host_path must be when it is mounted: a hostPath's type; NULL or "": anything */
         const char *source_type;
+        const char *image; /* in the place of @host_path: "sha256:…[/subPath]" of an image volume */
 };
 
 struct container_input {

@@ -8,6 +8,9 @@
 #include "base/text.h"
 #include "kubelet/container-parts.h"
 
+/* Read-only whatever the volumeMount says, and no programs. */
+#define IMAGE_OPTIONS "ro,nosuid,nodev,noexec"
+
 struct wanted {                    /* before it is known whether something lies over it */
         char *destination;         /* owned: clean and absolute */
         char *options;             /* owned */
@@ -187,6 +190,12 @@ static int want_volumes(struct mounts *m, const struct container_input *in, stru
 
                 if (r < 0)
                         return r;
+                if (v->image) {
+                        if (want(m, v->mount->path, OCI_MOUNT_IMAGE, v->image, IMAGE_OPTIONS,
+                                 true) < 0)
+                                return err_sys(err, -ENOMEM, "prepare mounts");
+                        continue;
+                }
                 if (!v->host_path)
                         return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
                                             "cannot find volume \"%s\" to mount into container "

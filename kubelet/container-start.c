@@ -10,20 +10,22 @@
 #include "base/text.h"
 #include "kubelet/config.h"
 #include "kubelet/container-config.h"
+#include "kubelet/container-images.h"
 #include "kubelet/host-devices.h"
 #include "kubelet/pod-files.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/reason.h"
 #include "kubelet/services.h"
+#include "kubelet/volume-sub-path.h"
 
 #define CONFIG_RETRY_USEC (10 * USEC_PER_SEC)
 #define ENV_FILE_MAX      65536
 
 enum start_state {
         STARTING_OBJECTS, /* waits for pull secrets */
-        STARTING_IMAGE,
-        STARTING_CONFIG, /* waits for ConfigMaps, Secrets, Services that env needs */
+        STARTING_IMAGE,   /* its own, and those of its image volumes */
+        STARTING_CONFIG,  /* waits for ConfigMaps, Secrets, Services that env needs */
         STARTING_CREATE,
         STARTING_START,
         STARTING_HOOK, /* runs; postStart under way */
@@ -37,11 +39,11 @@ struct container_start {
         struct container_start_ops ops;
         void *userdata;
         enum start_state state;
-        sd_event_source *defer;                   /* owned: steps from the loop */
-        struct image_need *image;                 /* owned */
-        struct runtime_op *op;                    /* owned */
-        struct attempt *hook;                     /* owned */
-        char *image_id, *container_id, *log_path; /* owned */
+        sd_event_source *defer;          /* owned: steps from the loop */
+        struct container_images *images; /* owned */
+        struct runtime_op *op;           /* owned */
+        struct attempt *hook;            /* owned */
+        char *container_id, *log_path;   /* owned */
 };
 
 size_t container_start_index(const struct container_start *s)
@@ -76,39 +78,7 @@ static void fail(struct container_start *s, const char *reason, const char *sent
         finish(s, START_FAILED, reason, sentence, wake_at);
 }
 
-/* ---- image ---- */
-
-static int collect_auths(const struct container_start *s, struct pull_auths *auths)
-{
-        const struct pod *pod = s->options.pod;
-        _cleanup_free_ char *image = NULL, *missing = NULL;
-        _cleanup_strv_ char **absent = NULL;
-
-        if (!pod->image_pull_secrets ||
-            image_normalize(s->options.container->image, &image, NULL) < 0)
-                return 0;
-        STRV_FOREACH (name, pod->image_pull_secrets) {
-                const json_t *secret = pod_objects_get(s->options.objects, true, *name);
-                _cleanup_err_ struct err err = { 0 };
-
-                if (!secret) {
-                        if (strv_append(&absent, *name) < 0)
-                                return -ENOMEM;
-                        continue;
-                }
-                if (pull_auths_add(auths, secret, image, &err) < 0)
-                        log_pod_warn(pod, 0, "imagePullSecret '%s' is passed over: %s", *name,
-                                     err_text(&err));
-        }
-        if (absent) {
-                missing = strv_join(absent, ", ");
-                pod_event(
-                        s->ctx, pod, NULL, EVENT_WARNING, "FailedToRetrieveImagePullSecret",
-                        "Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.",
-                        missing ? missing : "");
-        }
-        return 0;
-}
+/* ---- images ---- */
 
 static void step_in(struct container_start *s, enum start_state next)
 {
@@ -116,38 +86,22 @@ static void step_in(struct container_start *s, enum start_state next)
         sd_event_source_set_enabled(s->defer, SD_EVENT_ONESHOT);
 }
 
-static void on_image_ready(const char *image_id, const char *reason, const char *message,
-                           usec_t wake_at, void *userdata)
+static void on_images_ready(const char *reason, const char *message, usec_t wake_at, void *userdata)
 {
         struct container_start *s = userdata;
 
-        s->image = NULL;
-        if (!image_id) {
+        if (reason) {
                 finish(s, START_FAILED, reason, message, wake_at);
                 return;
         }
-        s->image_id = strdup(image_id);
         s->ops.step(s, "image", s->userdata);
         step_in(s, STARTING_CONFIG);
 }
 
-static void ensure_image(struct container_start *s)
+static void ensure_images(struct container_start *s)
 {
-        _cleanup_(pull_auths_done)
-        struct pull_auths auths = { 0 };
-        struct image_need *wait = NULL;
-        int r = collect_auths(s, &auths);
-
         s->state = STARTING_IMAGE;
-        if (r == 0)
-                r = image_ensure(s->options.puller, s->options.pod, s->options.container, &auths,
-                                 on_image_ready, s, &wait);
-        if (r < 0) {
-                fail(s, "ErrImagePull", strerror(-r), now_monotonic() + CONFIG_RETRY_USEC);
-                return;
-        }
-        if (wait) /* else it was answered from inside, and s may be gone */
-                s->image = wait;
+        container_images_ensure(s->images, on_images_ready, s); /* @s may be gone */
 }
 
 /* ---- configuration ---- */
@@ -198,6 +152,31 @@ static bool is_read_only_kind(enum pod_volume_kind kind)
                kind == POD_VOLUME_DOWNWARD_API || kind == POD_VOLUME_PROJECTED;
 }
 
+/* An image volume: "sha256:…", or with the subPath "sha256:…/a/b"; goes to @paths, which owns it.
+ */
+static int collect_image(const struct container_start *s, const struct container_input *in,
+                         const struct pod_mount *m, struct container_mount_input *ret,
+                         char ***paths, struct err *err)
+{
+        const char *id = container_images_of_volume(s->images, m->name);
+        _cleanup_free_ char *sub_path = NULL, *source = NULL;
+        int r = sub_path_of(m, in, &sub_path, err);
+
+        if (r == 0 && sub_path)
+                r = sub_path_validate(sub_path, err);
+        if (r < 0)
+                return r;
+        if (!id)
+                return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
+                                    "the image of volume \"%s\" was not pulled", m->name);
+        source = text_printf("%s%s%s", id, sub_path ? "/" : "", sub_path ? sub_path : "");
+        if (!source || strv_append(paths, source) < 0)
+                return err_sys(err, -ENOMEM, "prepare mounts");
+        *ret = (struct container_mount_input){ .mount = m,
+                                               .image = (*paths)[strv_len(*paths) - 1] };
+        return 0;
+}
+
 /* Fills in->mounts; the host paths of subPaths go to @paths, which owns them. */
 static int collect_mounts(struct container_start *s, struct container_input *in,
                           struct container_mount_input *mounts, char ***paths, struct err *err)
@@ -212,6 +191,12 @@ static int collect_mounts(struct container_start *s, struct container_input *in,
                 _cleanup_free_ char *sub_path = NULL, *place = NULL;
                 int r;
 
+                if (v && v->source.kind == POD_VOLUME_IMAGE) {
+                        r = collect_image(s, in, m, &mounts[i], paths, err);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
                 if (!v || !host_path)
                         return err_set_kind(
                                 err, -ENOENT, ERR_CONTAINER_CONFIG,
@@ -432,7 +417,8 @@ static int create(struct container_start *s, const struct image_info *image, str
 static void configure(struct container_start *s)
 {
         const struct context *ctx = s->ctx;
-        const struct image_info *image = s->image_id ? image_find(ctx->rt, s->image_id) : NULL;
+        const char *image_id = container_images_own(s->images);
+        const struct image_info *image = image_id ? image_find(ctx->rt, image_id) : NULL;
         _cleanup_err_ struct err err = { 0 };
         const char *problem;
         int r;
@@ -462,6 +448,16 @@ static void configure(struct container_start *s)
 
 static void on_started(int r, const struct err *err, void *userdata);
 
+static void fail_create(struct container_start *s, const struct err *err)
+{
+        bool is_image = err->kind == ERR_IMAGE_MOUNT;
+        _cleanup_free_ char *text = text_printf("%s%s", is_image ? REASON_IMAGE_VOLUME ": " : "",
+                                                err_text(err));
+
+        fail(s, reason_of_start(err->kind == ERR_OTHER ? ERR_CONTAINER_CREATE : err->kind),
+             text ? text : err_text(err), now_monotonic() + CONFIG_RETRY_USEC);
+}
+
 static void on_created(int r, const char *container_id, const struct err *err, void *userdata)
 {
         struct container_start *s = userdata;
@@ -470,8 +466,7 @@ static void on_created(int r, const char *container_id, const struct err *err, v
 
         s->op = NULL;
         if (r < 0) {
-                fail(s, reason_of_start(err->kind == ERR_OTHER ? ERR_CONTAINER_CREATE : err->kind),
-                     err_text(err), now_monotonic() + CONFIG_RETRY_USEC);
+                fail_create(s, err);
                 return;
         }
         s->container_id = strdup(container_id);
@@ -563,7 +558,7 @@ static int on_defer(_unused_ sd_event_source *source, void *userdata)
 
         if (s->state == STARTING_OBJECTS &&
             (!s->options.pod->image_pull_secrets || pod_objects_are_here(s->options.objects, NULL)))
-                ensure_image(s);
+                ensure_images(s);
         else if (s->state == STARTING_CONFIG)
                 configure(s);
         return 0;
@@ -603,7 +598,9 @@ int container_start_new(const struct context *ctx, const struct container_start_
                 .ctx = ctx, .options = *o, .ops = *ops, .userdata = userdata
         };
         s->options.pod = pod_ref(o->pod);
-        r = sd_event_add_defer(ctx->event, &s->defer, on_defer, s);
+        r = container_images_new(ctx, o->puller, o->objects, o->pod, o->container, &s->images);
+        if (r == 0)
+                r = sd_event_add_defer(ctx->event, &s->defer, on_defer, s);
         if (r < 0)
                 return err_sys(err, r, "start a container");
         *ret = TAKE_PTR(s);
@@ -615,14 +612,13 @@ struct container_start *container_start_free(struct container_start *s)
         if (!s)
                 return NULL;
         sd_event_source_disable_unref(s->defer);
-        image_need_cancel(s->image);
+        container_images_free(s->images);
         runtime_op_abandon(s->op);
         attempt_cancel(s->hook);
         pod_unref(s->options.pod);
         free(s->sandbox_id);
         free(s->ip4);
         free(s->ip6);
-        free(s->image_id);
         free(s->container_id);
         free(s->log_path);
         free(s);

@@ -25,13 +25,19 @@ struct image_puller {
 
 struct image_need {
         struct image_puller *puller;
-        struct pod *pod; /* one reference */
-        const struct pod_container *container;
-        struct runtime_op *op; /* owned */
+        struct pod *pod;          /* one reference */
+        struct image_wanted what; /* its strings are the pod's */
+        struct runtime_op *op;    /* owned */
         usec_t asked_at;
         image_ready_fn ready;
         void *userdata;
 };
+
+/* For the log; NULL: it is the pod's. */
+static const char *name_of(const struct image_need *w)
+{
+        return w->what.container ? w->what.container->name : NULL;
+}
 
 static void backoff_free(void *value)
 {
@@ -131,10 +137,10 @@ static void tell_pulled(const struct image_need *w, uint64_t size)
         duration_format(d, took);
         duration_format(d, waited);
         pod_event(
-                w->puller->ctx, w->pod, w->container, EVENT_NORMAL, "Pulled",
+                w->puller->ctx, w->pod, w->what.container, EVENT_NORMAL, "Pulled",
                 "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %" PRIu64
                 " bytes.",
-                w->container->image, took, waited, size);
+                w->what.image, took, waited, size);
 }
 
 static void on_pulled(int r, const struct image_pull_result *result, const struct err *err,
@@ -147,7 +153,7 @@ static void on_pulled(int r, const struct image_pull_result *result, const struc
 
         w->op = NULL;
         if (r >= 0) {
-                _cleanup_free_ char *key = backoff_key(w->pod, w->container->image);
+                _cleanup_free_ char *key = backoff_key(w->pod, w->what.image);
                 struct pull_backoff *b = key ? map_get(w->puller->backoffs, key) : NULL;
 
                 if (b) /* the pause stays, the reason is gone */
@@ -161,16 +167,16 @@ static void on_pulled(int r, const struct image_pull_result *result, const struc
         if (streq(reason, "RegistryUnavailable"))
                 message = text_printf(
                         "image pull failed for %s because the registry is unavailable: %s",
-                        w->container->image, err_text(err));
+                        w->what.image, err_text(err));
         else
-                message = text_printf("failed to pull image \"%s\": %s", w->container->image,
+                message = text_printf("failed to pull image \"%s\": %s", w->what.image,
                                       err_text(err));
-        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed",
-                  "Failed to pull image \"%s\": %s", w->container->image, message ? message : "");
-        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: %s", reason);
-        grow_backoff(w->puller, w->pod, w->container->image, reason, message ? message : "");
-        log_container_warn(w->pod, w->container->name, r, "Failed to pull '%s': %s",
-                           w->container->image, err_text(err));
+        pod_event(ctx, w->pod, w->what.container, EVENT_WARNING, "Failed",
+                  "Failed to pull image \"%s\": %s", w->what.image, message ? message : "");
+        pod_event(ctx, w->pod, w->what.container, EVENT_WARNING, "Failed", "Error: %s", reason);
+        grow_backoff(w->puller, w->pod, w->what.image, reason, message ? message : "");
+        log_container_warn(w->pod, name_of(w), r, "Failed to pull '%s': %s", w->what.image,
+                           err_text(err));
         w->ready(NULL, reason, message ? message : "", now_monotonic(), w->userdata);
         wait_free(w);
 }
@@ -179,15 +185,16 @@ static void on_pulled(int r, const struct image_pull_result *result, const struc
 static bool is_backing_off(struct image_need *w)
 {
         struct image_puller *p = w->puller;
-        const struct pull_backoff *b = find_backoff(p, w->pod, w->container->image);
+        const struct pull_backoff *b = find_backoff(p, w->pod, w->what.image);
         _cleanup_free_ char *message = NULL;
 
         if (!b || !b->error || now_monotonic() >= b->last + b->current)
                 return false;
-        pod_event(p->ctx, w->pod, w->container, EVENT_NORMAL, "BackOff",
-                  "Back-off pulling image \"%s\"", w->container->image);
-        pod_event(p->ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: ImagePullBackOff");
-        message = text_printf("Back-off pulling image \"%s\": %s", w->container->image, b->error);
+        pod_event(p->ctx, w->pod, w->what.container, EVENT_NORMAL, "BackOff",
+                  "Back-off pulling image \"%s\"", w->what.image);
+        pod_event(p->ctx, w->pod, w->what.container, EVENT_WARNING, "Failed",
+                  "Error: ImagePullBackOff");
+        message = text_printf("Back-off pulling image \"%s\": %s", w->what.image, b->error);
         w->ready(NULL, "ImagePullBackOff", message ? message : "", b->last + b->current,
                  w->userdata);
         return true;
@@ -197,11 +204,12 @@ static void tell_invalid(struct image_need *w, const struct err *why)
 {
         const struct context *ctx = w->puller->ctx;
         _cleanup_free_ char *message = text_printf("Failed to apply default image tag \"%s\": %s",
-                                                   w->container->image, err_text(why));
+                                                   w->what.image, err_text(why));
 
-        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "InspectFailed", "%s",
+        pod_event(ctx, w->pod, w->what.container, EVENT_WARNING, "InspectFailed", "%s",
                   message ? message : "");
-        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: InvalidImageName");
+        pod_event(ctx, w->pod, w->what.container, EVENT_WARNING, "Failed",
+                  "Error: InvalidImageName");
         w->ready(NULL, "InvalidImageName", message ? message : "",
                  now_monotonic() + BACKOFF_FIRST_USEC, w->userdata);
 }
@@ -211,11 +219,12 @@ static void tell_never(struct image_need *w)
         const struct context *ctx = w->puller->ctx;
         _cleanup_free_ char *message =
                 text_printf("Container image \"%s\" is not present with pull policy of Never",
-                            w->container->image);
+                            w->what.image);
 
-        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "ErrImageNeverPull", "%s",
+        pod_event(ctx, w->pod, w->what.container, EVENT_WARNING, "ErrImageNeverPull", "%s",
                   message ? message : "");
-        pod_event(ctx, w->pod, w->container, EVENT_WARNING, "Failed", "Error: ErrImageNeverPull");
+        pod_event(ctx, w->pod, w->what.container, EVENT_WARNING, "Failed",
+                  "Error: ErrImageNeverPull");
         w->ready(NULL, "ErrImageNeverPull", message ? message : "",
                  now_monotonic() + BACKOFF_FIRST_USEC, w->userdata);
 }
@@ -223,9 +232,9 @@ static void tell_never(struct image_need *w)
 static void tell_present(struct image_need *w, const char *id)
 {
         pod_event(
-                w->puller->ctx, w->pod, w->container, EVENT_NORMAL, "Pulled",
+                w->puller->ctx, w->pod, w->what.container, EVENT_NORMAL, "Pulled",
                 "Container image \"%s\" already present on machine and can be accessed by the pod",
-                w->container->image);
+                w->what.image);
         w->ready(id, NULL, NULL, 0, w->userdata);
 }
 
@@ -235,19 +244,17 @@ static int start_pull(struct image_need *w, const struct pull_auths *auths)
         _cleanup_err_ struct err err = { 0 };
         int r;
 
-        pod_event(ctx, w->pod, w->container, EVENT_NORMAL, "Pulling", "Pulling image \"%s\"",
-                  w->container->image);
+        pod_event(ctx, w->pod, w->what.container, EVENT_NORMAL, "Pulling", "Pulling image \"%s\"",
+                  w->what.image);
         w->asked_at = now_monotonic();
-        r = image_pull(ctx->rt, w->container->image, auths->auths, auths->n, on_pulled, w, &w->op,
-                       &err);
+        r = image_pull(ctx->rt, w->what.image, auths->auths, auths->n, on_pulled, w, &w->op, &err);
         if (r < 0)
-                log_container_warn(w->pod, w->container->name, r,
-                                   "Failed to start the pull of '%s': %s", w->container->image,
-                                   err_text(&err));
+                log_container_warn(w->pod, name_of(w), r, "Failed to start the pull of '%s': %s",
+                                   w->what.image, err_text(&err));
         return r;
 }
 
-int image_ensure(struct image_puller *p, struct pod *pod, const struct pod_container *container,
+int image_ensure(struct image_puller *p, struct pod *pod, const struct image_wanted *what,
                  const struct pull_auths *auths, image_ready_fn ready, void *userdata,
                  struct image_need **ret)
 {
@@ -259,17 +266,17 @@ int image_ensure(struct image_puller *p, struct pod *pod, const struct pod_conta
 
         if (!w)
                 return -ENOMEM;
-        *w = (struct image_need){ p, pod_ref(pod), container, NULL, 0, ready, userdata };
+        *w = (struct image_need){ p, pod_ref(pod), *what, NULL, 0, ready, userdata };
         *ret = NULL;
-        if (image_normalize(container->image, &name, &err) < 0) {
+        if (image_normalize(what->image, &name, &err) < 0) {
                 tell_invalid(w, &err);
                 wait_free(w);
                 return 0;
         }
         image = image_find(p->ctx->rt, name);
-        if (container->pull_policy == POD_PULL_NEVER && !image) {
+        if (what->pull_policy == POD_PULL_NEVER && !image) {
                 tell_never(w);
-        } else if (image && container->pull_policy != POD_PULL_ALWAYS) {
+        } else if (image && what->pull_policy != POD_PULL_ALWAYS) {
                 tell_present(w, image->id);
         } else if (!is_backing_off(w)) {
                 *ret = w; /* before the start: the callback may come at any time after */

@@ -342,7 +342,7 @@ static const struct json_array env_from = {
         .count_offset = JSON_ARRAY_COUNT(struct pod_container, env_from, n_env_from),
 };
 static const char *const message_policies[] = { "File", "FallbackToLogsOnError", NULL };
-static const char *const pull_policies[] = { "Always", "IfNotPresent", "Never", NULL };
+const char *const pod_pull_policies[] = { "Always", "IfNotPresent", "Never", NULL };
 static const char *const restart_policies[] = { "Always", "OnFailure", "Never", NULL };
 static const struct json_field container_fields[] = {
         { "name",                     decode_dns_label, FIELD(pod_container, name), JSON_REQUIRED, NULL },
@@ -365,7 +365,7 @@ static const struct json_field container_fields[] = {
         { "lifecycle",                decode_object,    0, 0, lifecycle_fields },
         { "terminationMessagePath",   decode_text,      FIELD(pod_container, termination_message_path), 0, NULL },
         { "terminationMessagePolicy", decode_named_bool, FIELD(pod_container, message_fallback_to_logs), 0, message_policies },
-        { "imagePullPolicy",          decode_named,     FIELD(pod_container, pull_policy), 0, pull_policies },
+        { "imagePullPolicy",          decode_named,     FIELD(pod_container, pull_policy), 0, pod_pull_policies },
         { "securityContext",          decode_security,  FIELD(pod_container, security), 0, NULL },
         { "stdin",                    decode_bool,      FIELD(pod_container, stdin), 0, NULL },
         { "stdinOnce",                decode_bool,      FIELD(pod_container, stdin_once), 0, NULL },
@@ -383,6 +383,11 @@ static bool image_tag_is_latest(const char *image)
                 return false;
         colon = strchr(name ? name : image, ':');
         return !colon || streq(colon + 1, "latest");
+}
+
+enum pod_pull_policy pod_default_pull_policy(const char *image)
+{
+        return image_tag_is_latest(image) ? POD_PULL_ALWAYS : POD_PULL_IF_NOT_PRESENT;
 }
 
 int decode_container(const json_t *value, void *member, const void *arg, struct err *err)
@@ -403,8 +408,7 @@ int decode_container(const json_t *value, void *member, const void *arg, struct 
         if (r < 0)
                 return err_sys(err, r, "read container");
         if (c->pull_policy == _POD_PULL_MAX)
-                c->pull_policy = image_tag_is_latest(c->image) ? POD_PULL_ALWAYS
-                                                               : POD_PULL_IF_NOT_PRESENT;
+                c->pull_policy = pod_default_pull_policy(c->image);
         c->kind = POD_CONTAINER_REGULAR;
         if (is_init && *is_init)
                 c->kind = c->restart_policy == POD_RESTART_ALWAYS ? POD_CONTAINER_SIDECAR

@@ -102,6 +102,7 @@ static const struct json_field volume_source_fields[] = {
         { "secret",      decode_variant, 0, 0, SOURCE(POD_VOLUME_SECRET, secret_volume_fields) },
         { "downwardAPI", decode_variant, 0, 0, SOURCE(POD_VOLUME_DOWNWARD_API, downward_fields) },
         { "projected",   decode_variant, 0, 0, SOURCE(POD_VOLUME_PROJECTED, no_fields) },
+        { "image",       decode_variant, 0, 0, SOURCE(POD_VOLUME_IMAGE, no_fields) },
         {}
 };
 static const struct json_field projection_source_fields[] = {
@@ -185,6 +186,11 @@ static const struct json_field projected_rest[] = {
         { "sources",     decode_array, FIELD(pod_volume, sources), 0, &projections },
         {}
 };
+static const struct json_field image_rest[] = {
+        { "reference",  decode_string, FIELD(pod_volume, image), 0, NULL },
+        { "pullPolicy", decode_named,  FIELD(pod_volume, pull_policy), 0, pod_pull_policies },
+        {}
+};
 static const struct json_field volume_fields[] = {
         { "name",        decode_dns_label, FIELD(pod_volume, name), JSON_REQUIRED, NULL },
         { "emptyDir",    decode_object, 0, 0, empty_dir_rest },
@@ -193,6 +199,7 @@ static const struct json_field volume_fields[] = {
         { "secret",      decode_object, 0, 0, mode_rest },
         { "downwardAPI", decode_object, 0, 0, mode_rest },
         { "projected",   decode_object, 0, 0, projected_rest },
+        { "image",       decode_object, 0, 0, image_rest },
         {}
 }; /* clang-format on */
 
@@ -203,6 +210,7 @@ int decode_volume(const json_t *value, void *member, _unused_ const void *arg, s
 
         v->size_limit = POD_UNSET;
         v->default_mode = DEFAULT_MODE;
+        v->pull_policy = _POD_PULL_MAX;
         r = json_decode(value, volume_fields, v, err);
         if (r == 0)
                 r = decode_source(value, volume_source_fields, &v->source, err);
@@ -211,7 +219,11 @@ int decode_volume(const json_t *value, void *member, _unused_ const void *arg, s
         /* no source at all is an emptyDir */
         if (v->source.kind == POD_VOLUME_UNSUPPORTED && !v->source.unsupported)
                 v->source.kind = POD_VOLUME_EMPTY_DIR;
-        if (v->source.kind == POD_VOLUME_EMPTY_DIR && !v->medium)
+        if (v->source.kind == POD_VOLUME_IMAGE && !v->image)
+                r = free_and_strdup(&v->image, "");
+        if (r == 0 && v->source.kind == POD_VOLUME_IMAGE && v->pull_policy == _POD_PULL_MAX)
+                v->pull_policy = pod_default_pull_policy(v->image);
+        if (r == 0 && v->source.kind == POD_VOLUME_EMPTY_DIR && !v->medium)
                 r = free_and_strdup(&v->medium, "");
         if (r == 0 && v->source.kind == POD_VOLUME_HOST_PATH && !v->host_path_type)
                 r = free_and_strdup(&v->host_path_type, "");
@@ -239,6 +251,7 @@ void pod_volume_done(struct pod_volume *v)
         free(v->medium);
         free(v->size_limit_text);
         free(v->host_path_type);
+        free(v->image);
         for (size_t i = 0; i < v->n_sources; i++)
                 source_done(&v->sources[i]);
         free(v->sources);

@@ -140,6 +140,7 @@ struct pod_security { /* container's securityContext; numbers and tristates POD_
         struct pod_selinux *selinux; /* NULL when unset */
         struct pod_profile seccomp, apparmor;
 };
+enum pod_pull_policy { POD_PULL_ALWAYS, POD_PULL_IF_NOT_PRESENT, POD_PULL_NEVER, _POD_PULL_MAX };
 enum pod_restart_action { POD_RULE_RESTART, POD_RULE_RESTART_ALL_CONTAINERS };
 struct pod_restart_rule {
         enum pod_restart_action action;
@@ -173,12 +174,7 @@ struct pod_container {
         char *stop_signal;                                /* "SIGUSR1"; NULL: the image's */
         char *termination_message_path;                   /* never NULL */
         bool message_fallback_to_logs;                    /* terminationMessagePolicy */
-        enum {
-                POD_PULL_ALWAYS,
-                POD_PULL_IF_NOT_PRESENT,
-                POD_PULL_NEVER,
-                _POD_PULL_MAX
-        } pull_policy;
+        enum pod_pull_policy pull_policy;
         struct pod_security *security; /* NULL when absent */
         bool stdin, stdin_once, tty;
         char *target_container; /* ephemeral: targetContainerName; NULL */
@@ -193,6 +189,7 @@ enum pod_volume_kind {
         POD_VOLUME_SECRET,
         POD_VOLUME_DOWNWARD_API,
         POD_VOLUME_PROJECTED,
+        POD_VOLUME_IMAGE,
         POD_VOLUME_SERVICE_ACCOUNT_TOKEN, /* only inside a projected one */
 };
 struct pod_volume_item {            /* KeyToPath, or a file of the downward API */
@@ -221,6 +218,8 @@ struct pod_volume {
         char *size_limit_text;             /* the same as it was written; NULL when unset */
         char *host_path_type;              /* HOST_PATH: "", "Directory", …; never NULL there */
         int32_t default_mode;              /* of files: 0644 */
+        char *image;                       /* IMAGE: its reference; never NULL there */
+        enum pod_pull_policy pull_policy;  /* IMAGE */
         struct pod_volume_source *sources; /* PROJECTED */
         size_t n_sources;
 };

@@ -23,6 +23,7 @@
 #define REASON_CONTAINER_CREATE    "CreateContainerError"
 #define REASON_CONTAINER_RUN       "RunContainerError"
 #define REASON_POST_START_HOOK     "PostStartHookError"
+#define REASON_IMAGE_VOLUME        "ImageVolumeMountFailed" /* before the sentence */
 #define REASON_RESTARTING_ALL      "RestartingAllContainers"
 #define REASON_RESTARTING_ALL_TEXT "The container is removed because RestartAllContainers in place"
 

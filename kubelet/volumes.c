@@ -503,10 +503,14 @@ static int volume_start(struct volume *v, struct pod_volumes *pv, const struct p
 
 /* ---- the volumes of a pod ---- */
 
-static bool is_used(const struct pod *pod, const char *volume)
+/* Images are no matter of ours: the runtime mounts them (container-images.h). */
+static bool is_used(const struct pod *pod, const struct pod_volume *spec)
 {
         const struct pod_container *c;
+        const char *volume = spec->name;
 
+        if (spec->source.kind == POD_VOLUME_IMAGE)
+                return false;
         POD_FOREACH_CONTAINER(c, pod)
         {
                 for (size_t i = 0; i < c->n_mounts; i++)
@@ -558,7 +562,7 @@ int pod_volumes_new(struct volumes *vs, struct pod *pod, const struct pod_volume
                 struct volume *v = &pv->items[pv->n_items];
                 _cleanup_err_ struct err why = { 0 };
 
-                if (!is_used(pod, pod->volumes[i].name))
+                if (!is_used(pod, &pod->volumes[i]))
                         continue;
                 pv->n_items++;
                 r = volume_start(v, pv, &pod->volumes[i], &why);

@@ -162,6 +162,35 @@ static int path_of(int fd, char **ret)
         return *ret ? 0 : -ENOMEM;
 }
 
+static void images_done(struct plan_image **images)
+{
+        for (struct plan_image *i = *images; i && i->id; i++)
+                i->layers = strv_free(i->layers);
+        free(*images);
+}
+
+/* The layers of every image that is mounted into it; the ids are borrowed. */
+static int find_mounted_images(const struct container *c, struct plan_image **ret, size_t *ret_n,
+                               struct err *err)
+{
+        _cleanup_(images_done)
+        struct plan_image *images = calloc(strv_len(c->mounted_images) + 1, sizeof *images);
+        size_t n = 0;
+        int r, fd;
+
+        if (!images)
+                return err_sys(err, -ENOMEM, "find the mounted images");
+        STRV_FOREACH (id, c->mounted_images) {
+                r = image_store_layers(c->rt->images, *id, &fd, &images[n].layers, err);
+                if (r < 0)
+                        return r;
+                images[n++].id = *id;
+        }
+        *ret = TAKE_PTR(images);
+        *ret_n = n;
+        return 0;
+}
+
 static int compile(struct container *c, const struct container_config *config, uint32_t flags,
                    struct err *err)
 {
@@ -169,6 +198,8 @@ static int compile(struct container *c, const struct container_config *config, u
         struct plan_writer w = { 0 };
         _cleanup_free_ char *layer_dir = NULL, *upper_dir = NULL;
         _cleanup_strv_ char **layers = NULL;
+        _cleanup_(images_done)
+        struct plan_image *images = NULL;
         struct plan_container_options options = {
                 .id = c->id,
                 .spec = config->spec,
@@ -186,6 +217,9 @@ static int compile(struct container *c, const struct container_config *config, u
                 r = image_store_layers(c->rt->images, config->image_id, &fd, &layers, err);
                 if (r < 0)
                         return r;
+                r = find_mounted_images(c, &images, &options.n_images, err);
+                if (r < 0)
+                        return r;
                 r = path_of(fd, &layer_dir);
                 upper_dir = text_printf("%s/containers/%s", c->rt->options.state_dir, c->id);
                 if (r == 0 && !upper_dir)
@@ -195,6 +229,7 @@ static int compile(struct container *c, const struct container_config *config, u
                 return err_sys(err, r, "find the image's layers");
         options.layer_dir = layer_dir;
         options.layers = layers;
+        options.images = images;
         options.upper_dir = upper_dir;
         r = plan_compile_container(&options, &w, err);
         if (r < 0)
@@ -221,10 +256,29 @@ static int write_config(const struct container *c, const struct container_config
         return r < 0 ? err_sys(err, r, "write config.json") : 0;
 }
 
+static int copy_mounted_images(struct container *c, const struct oci_spec *spec)
+{
+        for (size_t i = 0; i < spec->n_mounts; i++) {
+                const struct oci_mount *m = &spec->mounts[i];
+                _cleanup_free_ char *id = NULL;
+
+                if (!streq_null(m->type, OCI_MOUNT_IMAGE) || !m->source)
+                        continue;
+                id = strndup(m->source, strcspn(m->source, "/"));
+                if (!id || (!strv_contains(c->mounted_images, id) &&
+                            strv_append(&c->mounted_images, id) < 0))
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 static int copy_config(struct container *c, const struct container_config *config)
 {
         const struct oci_process *p = &config->spec->process;
         int r = string_map_copy(&c->labels, &config->labels);
+
+        if (r == 0)
+                r = copy_mounted_images(c, config->spec);
 
         if (r == 0)
                 r = free_and_strdup(&c->image_id, config->image_id);
@@ -255,19 +309,17 @@ static int prepare(struct create_op *op, const struct sandbox *s,
                    const struct container_config *config, struct err *err)
 {
         struct container *c = op->container;
+        const char *missing;
         int r = make_directories(c, err);
 
         if (r == 0)
                 r = make_log_directory(config->log_path, err);
-        if (r == 0 && config->image_id) {
-                r = image_store_hold(op->rt->images, config->image_id);
-                if (r < 0)
-                        return err_set_kind(err, r, ERR_IMAGE_NOT_PRESENT, "image '%s' is not here",
-                                            config->image_id);
-                c->holds_image = true;
-        }
         if (r < 0)
                 return r;
+        r = container_hold_images(c, &missing);
+        if (r < 0)
+                return err_set_kind(err, r, ERR_IMAGE_NOT_PRESENT, "image '%s' is not here",
+                                    missing);
         op->plan_fd = compile(c, config, s->flags, err);
         if (op->plan_fd < 0)
                 return op->plan_fd;

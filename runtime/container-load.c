@@ -33,9 +33,9 @@ static bool load(struct runtime *rt, const char *id, struct container **ret)
 static int adopt(struct runtime *rt, struct container *c)
 {
         struct sandbox *s = sandbox_get(rt, c->sandbox_id);
+        const char *missing;
 
-        if (c->image_id && image_store_hold(rt->images, c->image_id) == 0)
-                c->holds_image = true;
+        container_hold_images(c, &missing); /* one that was removed by hand is missed by nobody */
         if (container_insert(rt, s, c) < 0)
                 return -ENOMEM;
         if (!s || !s->shim)

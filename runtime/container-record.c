@@ -38,8 +38,10 @@ struct container *container_free(struct container *c)
 {
         if (!c)
                 return NULL;
-        if (c->holds_image)
-                image_store_release(c->rt->images, c->image_id);
+        STRV_FOREACH (id, c->held_images)
+                image_store_release(c->rt->images, *id);
+        strv_free(c->held_images);
+        strv_free(c->mounted_images);
         list_remove(&c->in_sandbox);
         string_map_done(&c->labels);
         free(c->image_id);
@@ -52,12 +54,48 @@ struct container *container_free(struct container *c)
         return NULL;
 }
 
+static int hold(struct container *c, const char *image_id)
+{
+        int r = image_store_hold(c->rt->images, image_id);
+
+        if (r == 0 && strv_append(&c->held_images, image_id) < 0) {
+                image_store_release(c->rt->images, image_id);
+                r = -ENOMEM;
+        }
+        return r;
+}
+
+int container_hold_images(struct container *c, const char **ret_missing)
+{
+        int r = c->image_id ? hold(c, c->image_id) : 0;
+
+        *ret_missing = c->image_id;
+        STRV_FOREACH (id, c->mounted_images) {
+                int k = hold(c, *id);
+
+                if (k < 0 && r == 0) {
+                        r = k;
+                        *ret_missing = *id;
+                }
+        }
+        return r;
+}
+
 static json_t *groups_of(const struct container_status *s)
 {
         json_t *a = json_array();
 
         for (size_t i = 0; i < s->n_groups; i++)
                 json_array_append_new(a, json_integer(s->groups[i]));
+        return a;
+}
+
+static json_t *images_of(const struct container *c)
+{
+        json_t *a = json_array();
+
+        STRV_FOREACH (id, c->mounted_images)
+                json_array_append_new(a, json_string(*id));
         return a;
 }
 
@@ -72,7 +110,7 @@ int container_save(const struct container *c)
                 c->rt->containers_fd, path,
                 json_pack(
                         "{s:s, s:s, s:s, s:o, s:s?, s:s?, s:s?, s:s, s:s, s:I, s:I, s:I, s:i, s:b,"
-                        " s:b, s:b, s:s?, s:I, s:I, s:o}",
+                        " s:b, s:b, s:s?, s:I, s:I, s:o, s:o}",
                         "id", c->id, "sandboxId", c->sandbox_id, "bootId", c->rt->boot_id, "labels",
                         string_map_to_json(&c->labels), "imageId", c->image_id, "imageName",
                         c->image_name, "logPath", c->log_path, "cgroupParent", c->cgroup_parent,
@@ -81,7 +119,7 @@ int container_save(const struct container *c)
                         (json_int_t)s->finished_at, "exitCode", s->exit_code, "oomKilled",
                         s->oom_killed, "startFailed", s->start_failed, "lost", s->lost, "message",
                         s->message, "uid", (json_int_t)s->uid, "gid", (json_int_t)s->gid, "groups",
-                        groups_of(s)));
+                        groups_of(s), "mountedImages", images_of(c)));
 }
 
 static int decode_usec(const json_t *value, void *member, _unused_ const void *arg, struct err *err)
@@ -133,6 +171,7 @@ static const struct json_field fields
         { "uid",          decode_u32,        offsetof(struct container, status.uid), JSON_REQUIRED },
         { "gid",          decode_u32,        offsetof(struct container, status.gid), JSON_REQUIRED },
         { "groups",       decode_array,      offsetof(struct container, groups), 0, &group_array },
+        { "mountedImages", decode_strv,      offsetof(struct container, mounted_images) },
         {}
 }; /* clang-format on */
 

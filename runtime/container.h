@@ -14,8 +14,9 @@ struct container {
         char *image_id, *image_name, *log_path, *message;
         char *cgroup_parent;
         uint32_t *groups;
-        bool holds_image; /* image_store_hold() was called for it */
-        bool is_heard_of; /* after a restart: its shim has named it */
+        char **mounted_images; /* owned: ids of the images that are mounted into it */
+        char **held_images;    /* owned: image_store_hold() was called for these */
+        bool is_heard_of;      /* after a restart: its shim has named it */
         bool is_deserted; /* it goes when it has ended: who made it is gone, and never started it */
 };
 
@@ -32,6 +33,9 @@ void container_sweep(struct runtime *rt);
 /* ---- container.c ---- */
 /* Makes it known. -ENOMEM. */
 int container_insert(struct runtime *rt, struct sandbox *s, struct container *c);
+/* image_store_hold() for its own image and those mounted into it; goes on after a failure.
+ * -ENOENT: one of them is not here, its id is in @ret_missing (borrowed). */
+int container_hold_images(struct container *c, const char **ret_missing);
 /* What its shim says of it: SHIM_EV_STATE, SHIM_EV_EXITED. 0 when it is recorded. */
 int container_note_state(struct sandbox *s, const struct shim_message *m, const char *text);
 /* Its shim is dead: its exit record tells how it ended, or else it is lost. */

@@ -70,6 +70,50 @@ static int clone_from_template(struct init *i, struct init_mount *m)
         return init_set_mount_attributes(i, m);
 }
 
+/*
+ * A path in an image, in the place of the whole: followed within the merged layers. Before Linux
+ * 6.15 only what is attached somewhere could be cloned: here, where the root will come.
+ */
+static int narrow_image(struct init *i, struct init_mount *m)
+{
+        _cleanup_close_ int target = -1, at = -1, part = -1;
+        struct stat st;
+        int r;
+
+        init_at(i, STEP_IMAGE_PATH, m->record);
+        target = open("/root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (target < 0)
+                return -errno;
+        r = sys_move_mount(m->fd, target);
+        if (r < 0)
+                return r;
+        at = path_open(m->fd, m->plan.source, O_PATH, 0);
+        part = at < 0 ? at
+                      : sys_open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+        r = sys_umount2("/root", DETACH_MOUNT);
+        if (part < 0 || r < 0)
+                return part < 0 ? part : r;
+        if (fstat(part, &st) < 0)
+                return -errno;
+        close(m->fd);
+        m->fd = TAKE_FD(part);
+        m->is_directory = S_ISDIR(st.st_mode);
+        return 0;
+}
+
+static int narrow_images(struct init *i)
+{
+        int r = 0;
+
+        for (unsigned n = 0; r == 0 && n < i->n_mounts; n++) {
+                struct init_mount *m = &i->mounts[n];
+
+                if (m->plan.mount->kind == PLAN_MOUNT_IMAGE && m->plan.source[0])
+                        r = narrow_image(i, m);
+        }
+        return r;
+}
+
 static int attach_mount(struct init *i, struct init_mount *m)
 {
         _cleanup_close_ int target = -1;
@@ -204,6 +248,8 @@ int init_attach(struct init *i)
 {
         int r = enter_template(i);
 
+        if (r == 0)
+                r = narrow_images(i);
         if (r == 0)
                 r = attach_root(i);
         for (unsigned n = 0; r == 0 && n < i->n_mounts; n++)

@@ -162,7 +162,11 @@ static int open_mount(struct init *i, const struct init_mount *m)
         const struct plan_mount_view *plan = &m->plan;
         bool bind = plan->mount->kind == PLAN_MOUNT_BIND;
 
-        init_at(i, bind ? STEP_MOUNT_SOURCE : STEP_MOUNT_FILESYSTEM, m->record);
+        init_at(i,
+                plan->mount->kind == PLAN_MOUNT_IMAGE ? STEP_IMAGE
+                : bind                                ? STEP_MOUNT_SOURCE
+                                                      : STEP_MOUNT_FILESYSTEM,
+                m->record);
         switch (plan->mount->kind) {
         case PLAN_MOUNT_BIND:
                 return open_bind(plan);
@@ -180,6 +184,8 @@ static int open_mount(struct init *i, const struct init_mount *m)
                 return open_cgroup(i, plan);
         case PLAN_MOUNT_SHM:
                 return clone_source("/dev/shm", false);
+        case PLAN_MOUNT_IMAGE:
+                return init_open_image(i, plan->data);
         default:
                 return -EINVAL;
         }

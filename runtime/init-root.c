@@ -1,7 +1,7 @@
 /*
  * The container's root as a detached mount: an overlay of its image's layers with an upper
- * directory of its own, or a plain directory. Runs in the host's mount namespace, where the layers
- * are; nothing is ever attached there.
+ * directory of its own, or a plain directory; and other images, of which it gets the layers alone.
+ * Runs in the host's mount namespace, where the layers are; nothing is ever attached there.
  *
  * Since Linux 6.7 overlayfs takes its layers one by one ("lowerdir+"). Before, they are one string
  * of at most 255 bytes: longer lists go through a tmpfs, detached too, in which links of one byte
@@ -16,7 +16,36 @@
 #include "runtime/init.h"
 #include "runtime/shim-sys.h"
 
-enum { FSCONFIG_VALUE_MAX = 255 };
+enum { FSCONFIG_VALUE_MAX = 255, LAYER_NAME_MAX = 255 };
+
+/* The layers of an overlay one by one, topmost first: those of the plan, or of a list of names. */
+struct layer_walk {
+        struct plan_reader reader;
+        const char *list; /* "top:…:bottom"; NULL: the plan's own */
+        char name[LAYER_NAME_MAX + 1];
+};
+
+static struct layer_walk walk_layers(const struct init *i, const char *list)
+{
+        return (struct layer_walk){ .reader = i->plan->start, .list = list };
+}
+
+/* NULL: there are no more. */
+static const char *next_layer(struct layer_walk *w)
+{
+        struct plan_record record;
+        size_t n;
+
+        if (!w->list)
+                return plan_view_next(&w->reader, PLAN_LAYER, &record) ? record.payload : NULL;
+        n = strcspn(w->list, ":");
+        if (n == 0 || n > LAYER_NAME_MAX)
+                return NULL;
+        memcpy(w->name, w->list, n);
+        w->name[n] = '\0';
+        w->list += n + (w->list[n] == ':');
+        return w->name;
+}
 
 /* A detached mount of a file system that needs no more than a word or two of options. */
 static int mount_of(int fs)
@@ -26,13 +55,12 @@ static int mount_of(int fs)
         return r < 0 ? r : sys_fsmount(fs, 0);
 }
 
-static int add_layers_one_by_one(struct init *i, int fs)
+static int add_layers_one_by_one(struct layer_walk w, int fs)
 {
-        struct plan_record record;
+        const char *layer;
 
-        PLAN_FOREACH(i->plan, PLAN_LAYER, record)
-        {
-                int r = sys_fsconfig(fs, "lowerdir+", record.payload);
+        while ((layer = next_layer(&w))) {
+                int r = sys_fsconfig(fs, "lowerdir+", layer);
 
                 if (r < 0)
                         return r;
@@ -50,10 +78,10 @@ static char short_name(unsigned n)
 }
 
 /* Enters a tmpfs with a link of one byte to each layer, whose names go to @names. */
-static int enter_links(struct init *i, struct line *names)
+static int enter_links(const struct init *i, struct layer_walk w, struct line *names)
 {
         _cleanup_close_ int fs = sys_fsopen("tmpfs"), fd = -1;
-        struct plan_record record;
+        const char *layer;
         unsigned n = 0;
 
         if (fs < 0)
@@ -61,8 +89,7 @@ static int enter_links(struct init *i, struct line *names)
         fd = mount_of(fs);
         if (fd < 0)
                 return fd;
-        PLAN_FOREACH(i->plan, PLAN_LAYER, record)
-        {
+        while ((layer = next_layer(&w))) {
                 char target[PATH_MAX], name[] = { short_name(n), '\0' };
                 struct line path = LINE(target);
 
@@ -70,7 +97,7 @@ static int enter_links(struct init *i, struct line *names)
                         return -E2BIG;
                 line_add(&path, i->plan->layer_dir);
                 line_add(&path, "/");
-                line_add(&path, record.payload);
+                line_add(&path, layer);
                 if (symlinkat(target, fd, name) < 0)
                         return -errno;
                 if (n++ > 0)
@@ -80,24 +107,24 @@ static int enter_links(struct init *i, struct line *names)
         return fchdir(fd) < 0 ? -errno : 0;
 }
 
-static int add_layers_by_string(struct init *i, int fs)
+static int add_layers_by_string(const struct init *i, const struct layer_walk *layers, int fs)
 {
         char value[FSCONFIG_VALUE_MAX + 1];
         struct line names = LINE(value);
-        struct plan_record record;
+        struct layer_walk w = *layers;
+        const char *layer;
         size_t n = 0;
 
-        PLAN_FOREACH(i->plan, PLAN_LAYER, record)
-        {
+        while ((layer = next_layer(&w))) {
                 line_add(&names, n > 0 ? ":" : "");
-                line_add(&names, record.payload);
-                n += strlen(record.payload) + 1;
+                line_add(&names, layer);
+                n += strlen(layer) + 1;
         }
         if (n > sizeof value) {
                 int r;
 
                 names = LINE(value);
-                r = enter_links(i, &names);
+                r = enter_links(i, *layers, &names);
                 if (r < 0)
                         return r;
         }
@@ -147,24 +174,31 @@ static int add_upper(int fs, const char *dir)
         return r < 0 ? r : sys_fsconfig(fs, "volatile", NULL);
 }
 
-int init_open_overlay(struct init *i, enum overlay_way way)
+/* @upper_dir NULL: nothing can be written, and there must be two layers at least. */
+static int open_overlay(const struct init *i, struct layer_walk w, const char *upper_dir,
+                        enum overlay_way way)
 {
         _cleanup_close_ int fs = sys_fsopen("overlay"), dir = -1;
         int r;
 
-        init_at(i, STEP_ROOT, LAUNCH_NO_RECORD);
         if (fs < 0)
                 return fs;
         dir = open(i->plan->layer_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0 || fchdir(dir) < 0)
                 return -errno;
-        r = way == OVERLAY_BY_LAYER ? add_layers_one_by_one(i, fs) : add_layers_by_string(i, fs);
-        if (r < 0)
-                return r;
-        r = sys_fsconfig(fs, "index", "off");
-        if (r == 0)
-                r = add_upper(fs, i->plan->upper_dir);
+        r = way == OVERLAY_BY_LAYER ? add_layers_one_by_one(w, fs)
+                                    : add_layers_by_string(i, &w, fs);
+        if (r == 0 && upper_dir)
+                r = sys_fsconfig(fs, "index", "off");
+        if (r == 0 && upper_dir)
+                r = add_upper(fs, upper_dir);
         return r < 0 ? r : mount_of(fs);
+}
+
+int init_open_overlay(struct init *i, enum overlay_way way)
+{
+        init_at(i, STEP_ROOT, LAUNCH_NO_RECORD);
+        return open_overlay(i, walk_layers(i, NULL), i->plan->upper_dir, way);
 }
 
 static int clone_root(const char *dir, const char *name)
@@ -202,11 +236,26 @@ static bool may_take_layers(void)
                (major > 6 || (major == 6 && minor >= 5));
 }
 
-static int open_layers(struct init *i)
+static int open_layers(const struct init *i, struct layer_walk w, const char *upper_dir)
 {
-        int fd = may_take_layers() ? init_open_overlay(i, OVERLAY_BY_LAYER) : -EINVAL;
+        int fd = may_take_layers() ? open_overlay(i, w, upper_dir, OVERLAY_BY_LAYER) : -EINVAL;
 
-        return fd == -EINVAL ? init_open_overlay(i, OVERLAY_BY_STRING) : fd;
+        return fd == -EINVAL ? open_overlay(i, w, upper_dir, OVERLAY_BY_STRING) : fd;
+}
+
+int init_open_image(const struct init *i, const char *layers)
+{
+        char buf[PATH_MAX];
+        struct line path = LINE(buf);
+
+        if (!i->plan->layer_dir)
+                return -EINVAL;
+        if (strchr(layers, ':'))
+                return open_layers(i, walk_layers(i, layers), NULL);
+        /* overlayfs wants two layers where nothing can be written */
+        line_add(&path, "/");
+        line_add(&path, layers);
+        return clone_root(i->plan->layer_dir, buf);
 }
 
 int init_open_root(struct init *i)
@@ -219,7 +268,7 @@ int init_open_root(struct init *i)
         } else if (!i->plan->count[PLAN_LAYER]) {
                 fd = clone_root(i->plan->upper_dir, "/upper"); /* an image without layers */
         } else {
-                fd = open_layers(i);
+                fd = open_layers(i, walk_layers(i, NULL), i->plan->upper_dir);
         }
         if (fd < 0)
                 return fd;

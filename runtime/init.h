@@ -83,6 +83,8 @@ enum overlay_way { OVERLAY_BY_LAYER, OVERLAY_BY_STRING };
 int init_open_root(struct init *i);
 /* The detached overlay of a plan; alone for tests of both ways. */
 int init_open_overlay(struct init *i, enum overlay_way way);
+/* Another image of the same store, read-only by its nature: @layers is "top:…:bottom". */
+int init_open_image(const struct init *i, const char *layers);
 
 /* init-mounts.c: in the host's mount namespace; everything is detached. */
 int init_open_procfs(struct init *i);

@@ -112,7 +112,9 @@ enum plan_mount_kind {
         PLAN_MOUNT_MQUEUE,
         PLAN_MOUNT_DEVPTS,
         PLAN_MOUNT_CGROUP,
-        PLAN_MOUNT_SHM /* the sandbox's /dev/shm */
+        PLAN_MOUNT_SHM,  /* the sandbox's /dev/shm */
+        PLAN_MOUNT_IMAGE /* layers below PLAN_LAYER_DIR without an upper directory: their names
+                            are the data, "top:…:bottom"; the source is a path in it, or "" */
 };
 enum {
         PLAN_MOUNT_RECURSIVE = 1,

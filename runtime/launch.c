@@ -24,6 +24,8 @@ static const struct {
         [STEP_MOUNT_SOURCE]     = { "open the source of mount", true },
         [STEP_MOUNT_FILESYSTEM] = { "make the file system of mount", true },
         [STEP_MOUNT_ATTRIBUTES] = { "set the attributes of mount", true },
+        [STEP_IMAGE]            = { "mount the image for mount", true },
+        [STEP_IMAGE_PATH]       = { "find in the mounted image", true },
         [STEP_DEVICE]           = { "make device", true },
         [STEP_DEV_LINKS]        = { "make the links in /dev" },
         [STEP_TERMINAL]         = { "open a terminal" },
@@ -175,8 +177,9 @@ static const char *name_of(const struct launch_report *report, const struct plan
                 return NULL;
         switch (record.type) {
         case PLAN_MOUNT:
-                return report->step == STEP_MOUNT_SOURCE ? plan_view_mount(&record).source
-                                                         : plan_view_mount(&record).destination;
+                return report->step == STEP_MOUNT_SOURCE || report->step == STEP_IMAGE_PATH
+                               ? plan_view_mount(&record).source
+                               : plan_view_mount(&record).destination;
         case PLAN_DEVICE:
                 return plan_view_device_path(&record);
         case PLAN_NAMESPACE_PATH:
@@ -224,5 +227,7 @@ unsigned launch_error_kind(const struct launch_report *report, bool starting)
         }
         if (report->error == -ENOSPC || report->error == -EDQUOT)
                 return ERR_NO_SPACE;
+        if (report->step == STEP_IMAGE || report->step == STEP_IMAGE_PATH)
+                return ERR_IMAGE_MOUNT;
         return starting ? ERR_CONTAINER_START : ERR_CONTAINER_CREATE;
 }

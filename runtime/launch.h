@@ -35,6 +35,8 @@ enum launch_step {
         STEP_MOUNT_SOURCE,
         STEP_MOUNT_FILESYSTEM,
         STEP_MOUNT_ATTRIBUTES,
+        STEP_IMAGE,
+        STEP_IMAGE_PATH,
         STEP_DEVICE,
         STEP_DEV_LINKS,
         STEP_TERMINAL,

@@ -14,9 +14,12 @@
 
 struct oci_mount {
         char *destination, *type, *source; /* owned; type "bind", "tmpfs", "proc", "sysfs",
-                                              "mqueue", "devpts", "cgroup" */
+                                              "mqueue", "devpts", "cgroup"; ours: "image" */
         char **options; /* "ro", "rbind", "rslave", "size=64m", "rro", …; owned */
 };
+
+/* Type of ours: source "sha256:<image id>[/<path in it>]", which must be in the image store. */
+#define OCI_MOUNT_IMAGE "image"
 
 enum oci_namespace_type {
         OCI_NS_PID,

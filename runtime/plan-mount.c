@@ -58,7 +58,7 @@ static const struct {
         { "tmpfs", PLAN_MOUNT_TMPFS },    { "proc", PLAN_MOUNT_PROC },
         { "sysfs", PLAN_MOUNT_SYSFS },    { "mqueue", PLAN_MOUNT_MQUEUE },
         { "devpts", PLAN_MOUNT_DEVPTS },  { "cgroup", PLAN_MOUNT_CGROUP },
-        { "cgroup2", PLAN_MOUNT_CGROUP },
+        { "cgroup2", PLAN_MOUNT_CGROUP }, { OCI_MOUNT_IMAGE, PLAN_MOUNT_IMAGE },
 };
 
 static int refuse(struct err *err, const char *what, const char *rule)
@@ -113,9 +113,10 @@ static int find_kind(const struct oci_mount *m, bool bind, uint32_t *ret, struct
                         return 0;
                 }
         }
-        err_set_kind(err, -EINVAL, ERR_CONTAINER_CONFIG,
-                     "type '%s': expected bind, tmpfs, proc, sysfs, mqueue, devpts or cgroup",
-                     m->type ? m->type : "");
+        err_set_kind(
+                err, -EINVAL, ERR_CONTAINER_CONFIG,
+                "type '%s': expected bind, tmpfs, proc, sysfs, mqueue, devpts, cgroup or image",
+                m->type ? m->type : "");
         return -EINVAL;
 }
 
@@ -126,6 +127,8 @@ static int check(const struct oci_mount *m, const struct plan_mount *p, const ch
                 return refuse(err, m->destination, "an absolute destination");
         if (p->kind == PLAN_MOUNT_BIND && (!m->source || m->source[0] != '/'))
                 return refuse(err, m->source ? m->source : "", "an absolute source");
+        if (p->kind == PLAN_MOUNT_IMAGE && data[0])
+                return refuse(err, data, "an option of image mounts that Skiff knows");
         if (p->kind == PLAN_MOUNT_BIND && data[0])
                 return refuse(err, data, "an option of bind mounts that Skiff knows");
         if (p->kind != PLAN_MOUNT_BIND &&
@@ -155,10 +158,31 @@ static int add_record(struct plan_writer *w, const struct plan_mount *p, const c
         return b.failed ? -ENOMEM : plan_add(w, PLAN_MOUNT, p, sizeof *p, b.data, b.len);
 }
 
-int plan_add_mount(struct plan_writer *w, const struct oci_mount *m, struct err *err)
+/* "sha256:<id>/<path>" -> the path, and the layers of the image joined by ':'. */
+static int find_image(const struct plan_container_options *o, const struct oci_mount *m,
+                      const char **ret_path, struct strbuf *layers, struct err *err)
+{
+        const char *source = m->source ? m->source : "";
+        size_t n = strcspn(source, "/");
+        const struct plan_image *image = NULL;
+
+        for (size_t i = 0; i < o->n_images && !image; i++)
+                if (strlen(o->images[i].id) == n && strncmp(o->images[i].id, source, n) == 0)
+                        image = &o->images[i];
+        if (!image || !o->layer_dir)
+                return refuse(err, source, "an image that is here, for a root that is one");
+        STRV_FOREACH (l, image->layers)
+                strbuf_addf(layers, "%s%s", layers->len ? ":" : "", *l);
+        *ret_path = source + n + strspn(source + n, "/");
+        return layers->failed ? err_sys(err, -ENOMEM, "list layers") : 0;
+}
+
+int plan_add_mount(struct plan_writer *w, const struct plan_container_options *o,
+                   const struct oci_mount *m, struct err *err)
 {
         _cleanup_strbuf_ struct strbuf data = { 0 };
         struct plan_mount p = { 0 };
+        const char *source = m->source ? m->source : "";
         bool bind = false;
         int r = sort_options(m, &p, &bind, &data);
 
@@ -167,9 +191,10 @@ int plan_add_mount(struct plan_writer *w, const struct oci_mount *m, struct err 
         r = find_kind(m, bind, &p.kind, err);
         if (r == 0)
                 r = check(m, &p, data.len ? data.data : "", err);
+        if (r == 0 && p.kind == PLAN_MOUNT_IMAGE)
+                r = find_image(o, m, &source, &data, err);
         if (r == 0) {
-                r = add_record(w, &p, m->source ? m->source : "", m->destination,
-                               data.len ? data.data : "");
+                r = add_record(w, &p, source, m->destination, data.len ? data.data : "");
                 if (r < 0)
                         err_sys(err, r, "add to the launch plan");
         }

@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-enum { PATH_LIMIT = 4096, GROUPS_LIMIT = 65536 };
+enum { PATH_LIMIT = 4096, GROUPS_LIMIT = 65536, LAYER_NAME_LIMIT = 255 };
 
 static bool is_absolute(const char *path)
 {
@@ -48,6 +48,26 @@ static const char *check_container(const struct plan_container *c)
         return NULL;
 }
 
+static bool is_layer_name(const char *s, size_t n)
+{
+        return n > 0 && n <= LAYER_NAME_LIMIT && !memchr(s, '\\', n) && !memchr(s, ',', n) &&
+               !memchr(s, ':', n);
+}
+
+/* Names as in PLAN_LAYER, with ':' between them. */
+static bool is_layer_list(const char *s)
+{
+        for (;; s++) {
+                size_t n = strcspn(s, ":");
+
+                if (!is_layer_name(s, n))
+                        return false;
+                s += n;
+                if (!*s)
+                        return true;
+        }
+}
+
 static const char *check_mount(const struct plan_record *r)
 {
         const struct plan_mount *m = plan_struct(r, sizeof *m);
@@ -61,13 +81,15 @@ static const char *check_mount(const struct plan_record *r)
         data = plan_string(r, &at);
         if (!data || at != r->len)
                 return "a mount record lacks one of its three strings";
-        if (m->kind < PLAN_MOUNT_BIND || m->kind > PLAN_MOUNT_SHM ||
+        if (m->kind < PLAN_MOUNT_BIND || m->kind > PLAN_MOUNT_IMAGE ||
             m->flags & ~(uint32_t)PLAN_MOUNT_FLAGS)
                 return "a mount is of a kind or has a flag that nobody knows";
         if (!is_absolute(destination) || (m->kind == PLAN_MOUNT_BIND && !is_absolute(source)))
                 return "a mount's source or destination is no absolute path";
         if (!is_propagation(m->propagation))
                 return "a mount's propagation is none of private, slave, shared";
+        if (m->kind == PLAN_MOUNT_IMAGE && (!is_layer_list(data) || source[0] == '/' || m->flags))
+                return "an image mount lacks its layers, has an absolute source or a flag";
         if (m->flags & PLAN_MOUNT_COPY_UP)
                 return "a tmpfs that starts with the image's files (tmpcopyup) is not supported";
         return NULL;
@@ -186,7 +208,7 @@ static const char *take_string(struct plan_view *v, const struct plan_record *r)
                 member = &v->root_path;
                 break;
         case PLAN_LAYER:
-                if (!s || !*s || strpbrk(s, ":,\\") || strlen(s) > 255)
+                if (!s || !is_layer_name(s, strlen(s)))
                         return "a layer's name is empty, long, or has one of ':', ',', '\\'";
                 return NULL;
         case PLAN_MASKED:

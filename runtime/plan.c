@@ -393,7 +393,7 @@ int plan_compile_container(const struct plan_container_options *o, struct plan_w
         if (r == 0)
                 r = add_root(w, o, err);
         for (size_t i = 0; r == 0 && i < s->n_mounts; i++)
-                r = plan_add_mount(w, &s->mounts[i], err);
+                r = plan_add_mount(w, o, &s->mounts[i], err);
         if (r < 0)
                 return r;
         r = add_devices(w, s);

@@ -10,7 +10,8 @@
  * at the source of a bind mount, as a hostPath volume without a type asks for;
  * "x-skiff.source=TYPE" insists on the type of the source (Directory, File, Socket, CharDevice,
  * BlockDevice), which is looked at in what is mounted. A tmpfs with source "shm" at /dev/shm is the
- * sandbox's.
+ * sandbox's. Type "image" mounts another image, read-only: its source is "sha256:<id>", or
+ * "sha256:<id>/<path>" for a file or directory in it.
  */
 #pragma once
 #include "runtime/launch-plan.h"
@@ -29,12 +30,19 @@ struct plan_sandbox_options {
 int plan_compile_sandbox(const struct plan_sandbox_options *o, struct plan_writer *w,
                          struct err *err);
 
+struct plan_image {     /* that a mount of type "image" names */
+        const char *id; /* "sha256:…" */
+        char **layers;  /* topmost first, in the same layer_dir */
+};
+
 struct plan_container_options {
         const char *id;
         const struct oci_spec *spec;
-        uint32_t sandbox_flags;           /* as given to plan_compile_sandbox() */
-        const char *layer_dir;            /* NULL: spec->root_path is a plain directory */
-        char *const *layers;              /* topmost first */
+        uint32_t sandbox_flags;          /* as given to plan_compile_sandbox() */
+        const char *layer_dir;           /* NULL: spec->root_path is a plain directory */
+        char *const *layers;             /* topmost first */
+        const struct plan_image *images; /* all that mounts of the spec name */
+        size_t n_images;
         const char *upper_dir, *log_path; /* log_path NULL: output is dropped */
         uint64_t log_max_size;
         uint32_t log_max_files;
@@ -49,4 +57,5 @@ int plan_compile_container(const struct plan_container_options *o, struct plan_w
 int plan_compile_exec(const char *const *argv, struct plan_writer *w, struct err *err);
 
 /* plan-mount.c: one mount of a spec into a record of the plan. */
-int plan_add_mount(struct plan_writer *w, const struct oci_mount *m, struct err *err);
+int plan_add_mount(struct plan_writer *w, const struct plan_container_options *o,
+                   const struct oci_mount *m, struct err *err);

@@ -29,8 +29,10 @@ static char root_group[64];
 
 struct image_store {
         int layer_dir;
-        int held;
+        int held, holds[3]; /* altogether; of each image */
 };
+
+static struct image_store *store;
 
 int image_store_new(_unused_ sd_event *event, _unused_ const struct runtime_options *options,
                     _unused_ void (*changed)(void *userdata), _unused_ void *userdata,
@@ -38,7 +40,7 @@ int image_store_new(_unused_ sd_event *event, _unused_ const struct runtime_opti
 {
         _cleanup_free_ char *path = text_printf("%s/image", rig_dir);
 
-        *ret = calloc(1, sizeof **ret);
+        *ret = store = calloc(1, sizeof **ret);
         (*ret)->layer_dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         return 0;
 }
@@ -53,26 +55,53 @@ struct image_store *image_store_free(struct image_store *s)
         return NULL;
 }
 
+static const struct {
+        const char *id, *layers; /* topmost first */
+} images[] = {
+        { rig_image_id, "busybox" },
+        { "sha256:data", "top base" },
+        { "sha256:base", "base" },
+};
+
+/* -1: no such image. */
+static int index_of(const char *image_id)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(images); i++)
+                if (streq(images[i].id, image_id))
+                        return (int)i;
+        return -1;
+}
+
+int rig_image_holds(const char *image_id)
+{
+        return store->holds[index_of(image_id)];
+}
+
 int image_store_layers(const struct image_store *s, const char *image_id, int *ret_layer_dir,
                        char ***ret_names, struct err *err)
 {
-        if (!streq(image_id, rig_image_id))
+        int i = index_of(image_id);
+
+        if (i < 0)
                 return err_set_kind(err, -ENOENT, ERR_IMAGE_NOT_PRESENT, "no such image");
         *ret_layer_dir = s->layer_dir;
-        *ret_names = NULL;
-        return strv_append(ret_names, "busybox");
+        return strv_split(images[i].layers, " ", ret_names);
 }
 
 int image_store_hold(struct image_store *s, const char *image_id)
 {
-        if (!streq(image_id, rig_image_id))
+        int i = index_of(image_id);
+
+        if (i < 0)
                 return -ENOENT;
+        s->holds[i]++;
         s->held++;
         return 0;
 }
 
-void image_store_release(struct image_store *s, _unused_ const char *image_id)
+void image_store_release(struct image_store *s, const char *image_id)
 {
+        s->holds[index_of(image_id)]--;
         s->held--;
 }
 
@@ -113,6 +142,25 @@ static void make_image(void)
         }
 }
 
+/* Two layers: base/{dir/file, gone, out -> /dir}, top/{dir/more, tool}, which takes "gone" away. */
+static void make_data_image(void)
+{
+        static const char script[] = "#!/bin/sh\necho ran\n";
+        _cleanup_free_ char *image = text_printf("%s/image", rig_dir);
+        _cleanup_close_ int fd = open(image, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        make_dir("image/base");
+        make_dir("image/base/dir");
+        make_dir("image/top");
+        make_dir("image/top/dir");
+        CHECK(fs_replace_at(fd, "base/dir/file", "base", 4, 0644, false) == 0);
+        CHECK(fs_replace_at(fd, "base/gone", "", 0, 0644, false) == 0);
+        CHECK(symlinkat("/dir", fd, "base/out") == 0);
+        CHECK(fs_replace_at(fd, "top/dir/more", "top", 3, 0644, false) == 0);
+        CHECK(fs_replace_at(fd, "top/tool", script, sizeof script - 1, 0755, false) == 0);
+        CHECK(mknodat(fd, "top/gone", S_IFCHR, 0) == 0);
+}
+
 static void clear_away(void);
 static pid_t main_pid;
 
@@ -149,6 +197,7 @@ static void make_world(void)
         atexit(remove_tmpfs);
         snprintf(root_group, sizeof root_group, "/skiff-rig-%d", getpid());
         make_image();
+        make_data_image();
         make_dir("log");
         CHECK(sd_event_new(&rig_event) >= 0);
         /* shims outlive runtime_free(), not this program */

@@ -10,7 +10,11 @@ extern struct runtime *rig;
 extern sd_event *rig_event;
 extern char rig_dir[64];          /* tmpfs: run/, state/, image/, log/ */
 extern char rig_network[64];      /* podCIDRs given at a start; "": none */
-extern const char rig_image_id[]; /* of the one image there is: busybox */
+extern const char rig_image_id[]; /* of the image of containers: busybox; "sha256:data" (two
+                                     layers) and "sha256:base" (one) hold files */
+
+/* How many containers hold it. */
+int rig_image_holds(const char *image_id);
 
 /* Once per program: namespaces, directories, an image. Then (again and again) a runtime. */
 void rig_up(void);

@@ -575,7 +575,7 @@ TEST(an_ephemeral_container_joins_the_processes_of_its_target)
 }
 
 /* ---- mounts ---- */
-/* "/proc=proc /x=/host(rbind,rprivate,ro)": with options for binds alone. */
+/* "/proc=proc /x=/host(rbind,rprivate,ro)": with options for binds and images alone. */
 static char *describe_mounts(const struct oci_spec *s)
 {
         struct strbuf b = { 0 };
@@ -585,7 +585,7 @@ static char *describe_mounts(const struct oci_spec *s)
                 _cleanup_free_ char *options = strv_join(m->options, ",");
 
                 strbuf_addf(&b, "%s%s=%s", i ? " " : "", m->destination, m->source);
-                if (streq(m->type, "bind"))
+                if (streq(m->type, "bind") || streq(m->type, OCI_MOUNT_IMAGE))
                         strbuf_addf(&b, "(%s)", options);
         }
         return strbuf_take(&b);
@@ -630,6 +630,29 @@ TEST(volumes_lie_over_what_we_would_mount_and_parents_come_first)
                 "/dev/termination-log=/pods/term(rbind,rprivate,rw) "
                 "/data/deep=/h/a(rbind,rprivate,rw,x-skiff.source=Directory) /dev/shm=/h/c(rbind,rprivate,ro) "
                 "/etc/hosts=/h/d(rbind,rprivate,ro,x-skiff.source=File) /sys/fs/cgroup=cgroup");
+}
+
+TEST(an_image_is_mounted_read_only_and_without_programs_whatever_the_mount_says)
+{
+        _cleanup_(fixture_done)
+        struct fixture f;
+        _cleanup_(container_output_done)
+        struct container_output out = { 0 };
+        struct container_mount_input mount = { 0 };
+        _cleanup_free_ char *text = NULL;
+
+        fixture_init(&f,
+                     POD(",'volumeMounts':[{'name':'v','mountPath':'/i','mountPropagation':"
+                         "'HostToContainer'}]",
+                         ""),
+                     NULL);
+        mount = (struct container_mount_input){ .mount = &f.in.container->mounts[0],
+                                                .image = "sha256:1/etc" };
+        f.in.mounts = &mount;
+        f.in.n_mounts = 1;
+        build(&f, &out);
+        text = describe_mounts(&out.spec);
+        CHECK_CONTAINS(text, "/i=sha256:1/etc(ro,nosuid,nodev,noexec)");
 }
 
 TEST(a_volume_on_dev_takes_all_of_it)

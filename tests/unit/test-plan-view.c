@@ -83,6 +83,13 @@ TEST(a_mount_has_a_known_kind_three_strings_and_absolute_paths)
         CHECK_INT(view_mount(bind, "/a\0/b\0", 7), -EBADMSG);
         bind = (struct plan_mount){ .kind = PLAN_MOUNT_BIND, .propagation = MS_REC };
         CHECK_INT(view_mount(bind, "/a\0/b\0", 7), -EBADMSG);
+        bind = (struct plan_mount){ .kind = PLAN_MOUNT_IMAGE };
+        CHECK_INT(view_mount(bind, "etc\0/b\0top:base", 16), 0);
+        CHECK_INT(view_mount(bind, "\0/b\0one", 8), 0);
+        CHECK_INT(view_mount(bind, "/etc\0/b\0one", 12), -EBADMSG);
+        CHECK_INT(view_mount(bind, "\0/b\0", 5), -EBADMSG);
+        CHECK_INT(view_mount(bind, "\0/b\0a::b", 9), -EBADMSG);
+        CHECK_INT(view_mount(bind, "\0/b\0a:b,c", 10), -EBADMSG);
         bind = (struct plan_mount){ .kind = PLAN_MOUNT_TMPFS, .flags = PLAN_MOUNT_COPY_UP };
         CHECK_INT(view_mount(bind, "\0/b\0", 5), -EBADMSG);
         CHECK_CONTAINS(why, "tmpcopyup");

@@ -199,6 +199,56 @@ TEST(mount_options_are_sorted_by_what_they_mean)
                     "size=64m");
 }
 
+TEST(a_mount_of_an_image_carries_its_layers_and_the_path_in_it)
+{
+        static char *data_layers[] = { "top", "base", NULL };
+        static const struct plan_image images[] = { { "sha256:1", layers },
+                                                    { "sha256:12", data_layers } };
+        static const struct {
+                const char *source, *path, *layers, *said;
+        } cases[] = {
+                { "sha256:12", "", "top:base", NULL },
+                { "sha256:1", "", "b:a", NULL },
+                { "sha256:12/a//b", "a//b", "top:base", NULL },
+                { "sha256:12//etc", "etc", "top:base", NULL },
+                { "sha256:123", NULL, NULL, "'sha256:123': expected an image that is here" },
+                { "", NULL, NULL, "expected an image that is here" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_(plan_writer_done)
+                struct plan_writer w = { 0 };
+                struct oci_spec s;
+                struct plan_container_options o;
+                struct plan_record r;
+                const struct plan_mount *m;
+
+                make_spec(&s);
+                CHECK(oci_spec_add_mount(&s, "/data", OCI_MOUNT_IMAGE, cases[i].source,
+                                         "ro,noexec") == 0);
+                o = options_of(&s);
+                o.images = images;
+                o.n_images = ARRAY_SIZE(images);
+                if (cases[i].said) {
+                        check_refused(&o, cases[i].said);
+                        oci_spec_done(&s);
+                        continue;
+                }
+                CHECK(plan_compile_container(&o, &w, NULL) == 0);
+                CHECK(find(&w, PLAN_MOUNT, 0, &r));
+                m = plan_struct(&r, sizeof *m);
+                CHECK_INT(m->kind, PLAN_MOUNT_IMAGE);
+                CHECK_INT(m->attr_set, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC);
+                CHECK_STR(string_in(&r, sizeof *m, 0), cases[i].path);
+                CHECK_STR(string_in(&r, sizeof *m, 1), "/data");
+                CHECK_STR(string_in(&r, sizeof *m, 2), cases[i].layers);
+                o.layer_dir = NULL;
+                s.root_path = strdup("/bundle");
+                check_refused(&o, "for a root that is one");
+                oci_spec_done(&s);
+        }
+}
+
 TEST(a_mount_that_cannot_be_is_refused_by_destination)
 {
         static const struct {
@@ -215,6 +265,7 @@ TEST(a_mount_that_cannot_be_is_refused_by_destination)
                 { "tmpfs", "/a", "tmpfs", "x-skiff.source=File", "expected a bind mount" },
                 { "bind", "/a", "/b", "x-skiff.source=Pipe,bind", "expected an option" },
                 { "proc", "/proc", "proc", "tmpcopyup", "expected a tmpfs" },
+                { "image", "/a", "sha256:1", "ro,index=on", "'index=on': expected an option" },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
