@@ -296,6 +296,11 @@ class Works(Proxy):
         self.assertTrue(until(lambda: self.get(10256, "/healthz")[0] == 503))
         self.assertEqual(self.get(10256, "/livez")[0], 200)
 
+    def test_it_leaves_no_core_file_with_secrets(self):
+        self.spawn()
+        with open(f"/proc/{self.proxy.pid}/limits") as f:
+            self.assertRegex(f.read(), r"Max core file size +0 +0 ")
+
     def test_nothing_is_done_while_nothing_changes(self):
         self.spawn()
 

@@ -20,6 +20,10 @@ class Lists(NodeTest):
         cls.node.wait_ready("web")
         cls.node.wait_waiting("crash", "CrashLoopBackOff")
 
+    def test_the_daemon_leaves_no_core_file_with_secrets(self):
+        with open(f"/proc/{self.node.process.pid}/limits", encoding="utf-8") as f:
+            self.assertRegex(f.read(), r"Max core file size +0 +0 ")
+
     def test_pods_are_listed_with_their_state(self):
         lines = self.node.skiff("pods").splitlines()
         self.assertEqual(lines[0].split(), ["NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE"])
