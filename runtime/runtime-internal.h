@@ -21,8 +21,8 @@ struct runtime {
         int run_fd, state_fd;            /* option directories; flocked as long as they are open */
         int sandboxes_fd, containers_fd; /* state_dir/sandboxes, state_dir/containers */
         int configs_fd; /* run_dir/configs: <container id>.json; memory, for env holds Secrets */
-        char boot_id[BOOT_ID_SIZE];      /* of the kernel: records of another one are history */
-        char **missing_features;         /* owned; see runtime_missing_features() */
+        char boot_id[BOOT_ID_SIZE]; /* of the kernel: records of another one are history */
+        char **missing_features;    /* owned; see runtime_missing_features() */
 
         struct map *sandboxes, *containers; /* id -> struct sandbox *, struct container *; owned */
         struct trash *trash;                /* owned: <state_dir>/trash */
