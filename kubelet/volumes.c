@@ -319,7 +319,7 @@ static int make_empty_dir(struct volume *v, struct err *err)
         if (faccessat(vs->root_fd, ready, F_OK, 0) == 0 && (!memory || is_tmpfs(fd)))
                 return 0;
         if (memory && !is_tmpfs(fd)) {
-                r = mount_tmpfs(v->path, memory_limit(v), "0777", err);
+                r = mount_tmpfs(v->path, memory_limit(v), "1777", err);
                 if (r < 0)
                         return r;
                 safe_close(fd);
@@ -327,7 +327,7 @@ static int make_empty_dir(struct volume *v, struct err *err)
                 if (fd < 0)
                         return err_sys(err, fd, "open folder '%s/%s'", vs->root_dir, below);
         }
-        if (fchmod(fd, 0777) < 0)
+        if (fchmod(fd, memory ? 01777 : 0777) < 0) /* the kubelet leaves a tmpfs its own mode */
                 return err_sys(err, -errno, "chmod '%s'", v->path);
         if (pod->security.fs_group != POD_UNSET)
                 volume_set_group(fd, (gid_t)pod->security.fs_group, false);
