@@ -316,6 +316,28 @@ static int check_features(const struct pod *pod, struct admission_refusal *ret)
                        : 0;
 }
 
+static bool confines(const struct pod_profile *p)
+{
+        return p->type == POD_PROFILE_RUNTIME_DEFAULT || p->type == POD_PROFILE_LOCALHOST;
+}
+
+/* A pod that wants to be confined does not run unconfined. */
+static int check_apparmor(const struct pod *pod, const struct admission_node *node,
+                          struct admission_refusal *ret)
+{
+        bool wanted = confines(&pod->security.apparmor);
+
+        for (size_t i = 0; i < pod_n_containers(pod) && !wanted; i++) {
+                const struct pod_security *own = pod_container_at(pod, i)->security;
+
+                wanted = own && confines(&own->apparmor);
+        }
+        return wanted && !node->has_apparmor
+                       ? refuse(ret, "AppArmor",
+                                "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+                       : 0;
+}
+
 static int check_node(const struct pod *pod, const struct admission_node *node,
                       struct admission_refusal *ret)
 {
@@ -353,5 +375,5 @@ int admission_check(const struct pod *pod, const struct admission_node *node,
                 r = check_ports(pod, others, n_others, ret);
         if (r == 0)
                 r = check_taints(pod, node->node, ret);
-        return r;
+        return r == 0 ? check_apparmor(pod, node, ret) : r;
 }

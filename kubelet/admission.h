@@ -14,6 +14,7 @@ struct admission_node {
         bool standalone; /* there is no Node object: what needs one is not looked at */
         struct node_allocatable allocatable;
         uint32_t max_pods;
+        bool has_apparmor;
         char *const *allowed_unsafe_sysctls; /* exact, or a prefix with '*' at its end */
 };
 struct admission_refusal {

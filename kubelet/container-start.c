@@ -356,6 +356,7 @@ static int create(struct container_start *s, const struct image_info *image, str
                 .possible_cpus = ctx->possible_cpus,
                 .cpu_quota = ctx->config->cpu_quota,
                 .seccomp_default = ctx->config->seccomp_default,
+                .apparmor_default = ctx->apparmor_default,
                 .single_process_oom_kill = ctx->config->single_process_oom_kill,
                 .cpu_period_usec = ctx->config->cpu_period_usec,
         };

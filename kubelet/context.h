@@ -30,6 +30,8 @@ struct context {
         const char *root_dir, *pod_log_dir, *container_log_dir;
         struct crash_backoff_limits crash_limits;
         uint64_t node_memory_bytes; /* capacity */
+        bool has_apparmor;
+        const char *apparmor_default; /* profile of RuntimeDefault; NULL: not loaded */
         uint32_t possible_cpus, max_pods;
         usec_t started_at; /* CLOCK_REALTIME: when skiffd came up */
         void (*allocatable)(struct node_allocatable *ret, void *userdata);

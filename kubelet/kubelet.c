@@ -577,6 +577,8 @@ static void fill_context(struct kubelet *k)
         ctx->container_log_dir = k->options->container_log_dir;
         ctx->crash_limits = crash_backoff_limits_from(k->config->max_restart_period_usec);
         ctx->node_memory_bytes = k->facts.memory_bytes;
+        ctx->has_apparmor = k->facts.has_apparmor;
+        ctx->apparmor_default = k->facts.apparmor_default;
         ctx->max_pods = (uint32_t)kubelet_config_max_pods(k->config, k->facts.cpus);
         ctx->possible_cpus = cpus > 0 ? (uint32_t)cpus : 1;
         ctx->started_at = now_realtime();

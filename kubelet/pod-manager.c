@@ -207,6 +207,7 @@ static int check_admission(struct entry *e)
                 .name = ctx->node_name,
                 .standalone = !ctx->statuses,
                 .max_pods = ctx->max_pods,
+                .has_apparmor = ctx->has_apparmor,
                 .allowed_unsafe_sysctls = ctx->config->allowed_unsafe_sysctls,
         };
         int r;

@@ -163,6 +163,27 @@ TEST(sysctls_are_safe_or_allowed)
                 "not allowed with host Net enabled");
 }
 
+TEST(a_pod_that_wants_apparmor_is_not_run_without)
+{
+        static const char of_pod[] =
+                "{\"securityContext\":{\"appArmorProfile\":{\"type\":\"RuntimeDefault\"}}," ONE_CONTAINER;
+        static const char unconfined[] =
+                "{\"securityContext\":{\"appArmorProfile\":{\"type\":\"Unconfined\"}}," ONE_CONTAINER;
+        static const char of_container[] =
+                "{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"securityContext\":{"
+                "\"appArmorProfile\":{\"type\":\"Localhost\",\"localhostProfile\":\"x\"}}}]}";
+        json_auto_t *object = json_pack("{s:{}}", "metadata");
+        struct admission_node node = node_with(object);
+
+        CHECK_STR(check(of_pod, &node, NULL, 0),
+                  "AppArmor: Cannot enforce AppArmor: AppArmor is not enabled on the host");
+        CHECK_CONTAINS(check(of_container, &node, NULL, 0), "AppArmor: ");
+        CHECK_STR(check(unconfined, &node, NULL, 0), "");
+        node.has_apparmor = true;
+        CHECK_STR(check(of_pod, &node, NULL, 0), "");
+        CHECK_STR(check(of_container, &node, NULL, 0), "");
+}
+
 TEST(what_the_node_does_not_do_is_refused_by_name)
 {
         json_auto_t *object = json_pack("{s:{}}", "metadata");
