@@ -63,6 +63,43 @@ const struct verb verbs[] = {
                 .run = verb_containers,
         },
         {
+                .name = "explain",
+                .arguments = "POD",
+                .help = "what a pod waits for, and what would help",
+                .description =
+                        "Says what a pod waits for: since when, what was tried, what happens next "
+                        "and when, and what would help. It knows of image pulls, volumes, missing "
+                        "ConfigMaps and Secrets, the sandbox and its network, back-offs after a "
+                        "crash, probes, hooks, admission, and of what holds up a pod's end. All of "
+                        "it is skiffd's own state at this moment.",
+                .examples = { { "skiff explain web", "why it does not run" } },
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_explain,
+        },
+        {
+                .name = "timeline",
+                .arguments = "POD",
+                .help = "every step of a pod, and how long it took",
+                .description =
+                        "Shows the steps of a pod since skiffd heard of it: admitted, volumes, "
+                        "sandbox (with its network), pulling, image, created, started, ready, "
+                        "exited, back-off, stopping and so on, each with the time since the "
+                        "beginning and since the step before it of the same container. On a "
+                        "terminal of 110 columns or more there is a bar chart beside it; -o svg "
+                        "makes a picture. A restart of skiffd begins it anew.",
+                .examples = { { "skiff timeline web", "a table" },
+                              { "skiff timeline web -o svg > web.svg", "a picture" } },
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE) | FLAG(NO_HEADERS),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .has_svg = true,
+                .run = verb_timeline,
+        },
+        {
                 .name = "logs",
                 .arguments = "POD [CONTAINER]",
                 .help = "what a container has written",

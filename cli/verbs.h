@@ -69,6 +69,7 @@ struct verb {
         size_t min_words, max_words;
         enum word_kind words;
         bool is_local; /* needs no daemon */
+        bool has_svg;  /* --output svg is one, too */
         /* Returns the exit code; @err holds the sentence for EXIT_FAILED and EXIT_USAGE. */
         int (*run)(struct invocation *in, struct err *err);
 };
@@ -98,6 +99,7 @@ usec_t time_at(const json_t *o, const char *key);
 
 int verb_completion(struct invocation *in, struct err *err);
 int verb_containers(struct invocation *in, struct err *err);
+int verb_explain(struct invocation *in, struct err *err);
 int verb_events(struct invocation *in, struct err *err);
 int verb_exec(struct invocation *in, struct err *err);
 int verb_help(struct invocation *in, struct err *err);
@@ -109,4 +111,5 @@ int verb_logs(struct invocation *in, struct err *err);
 int verb_node(struct invocation *in, struct err *err);
 int verb_pod(struct invocation *in, struct err *err);
 int verb_pods(struct invocation *in, struct err *err);
+int verb_timeline(struct invocation *in, struct err *err);
 int verb_version(struct invocation *in, struct err *err);

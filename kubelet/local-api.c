@@ -177,7 +177,7 @@ static void answer_pod(struct local_api *a, struct http_exchange *x, struct pod 
                        struct pod_worker *w)
 {
         json_t *o = pod_manager_pod_json(a->options.pods, pod, w),
-               *ours = w ? pod_worker_explain(w) : json_object();
+               *ours = pod_manager_explain(a->options.pods, pod, w);
         struct logs logs = { pod->uid, json_array() };
 
         container_foreach(a->ctx->rt, NULL, add_container, &logs);

@@ -10,6 +10,7 @@
 #include "kubelet/admission.h"
 #include "kubelet/config.h"
 #include "kubelet/orphans.h"
+#include "kubelet/pod-explain.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/pod-status.h"
@@ -474,6 +475,24 @@ struct pod *pod_manager_find(const struct pod_manager *m, const char *namespace,
         if (ret_worker)
                 *ret_worker = found ? found->worker : NULL;
         return found ? found->pod : NULL;
+}
+
+json_t *pod_manager_explain(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)
+{
+        const struct entry *e = map_get(m->entries, pod->uid);
+        struct explain_pod p = { .namespace = pod->namespace,
+                                 .name = pod->name,
+                                 .now = now_realtime() };
+
+        if (w)
+                return pod_worker_explain(w);
+        if (e && e->refusal) {
+                p.refusal_reason = json_text_at(e->refusal, "reason");
+                p.refusal_message = json_text_at(e->refusal, "message");
+        } else {
+                p.waits_for_predecessor = pod_is_static(pod);
+        }
+        return pod_explain(&p);
 }
 
 json_t *pod_manager_pod_json(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)

@@ -12,6 +12,7 @@
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-worker-internal.h"
 
+enum { NOTED_MAX = 6 }; /* failures in a row that the timeline tells */
 #define PULL_FAILED_PAUSE_USEC \
         (2 * USEC_PER_SEC) /* ErrImagePull is shown so long before ImagePullBackOff */
 
@@ -31,6 +32,16 @@ static void on_start_done(struct container_start *start, enum start_result resul
         struct slot *s = &w->slots[container_start_index(start)];
 
         set_waiting(s, reason, message);
+        if (result == START_FAILED) {
+                s->failing_since = s->failures ? s->failing_since : now_realtime();
+                if (!streq(reason, "ImagePullBackOff")) /* nothing was tried */
+                        s->failures++;
+                if (s->failures < NOTED_MAX)
+                        pod_step(&w->timeline, w->pod, (int)container_start_index(start),
+                                 "not started");
+        } else {
+                s->failures = 0;
+        }
         s->retry_at = 0;
         if (result == START_FAILED && wake_at) {
                 s->retry_at = wake_at;
@@ -42,14 +53,15 @@ static void on_start_done(struct container_start *start, enum start_result resul
         pod_worker_poke(w);
 }
 
-static void on_start_step(struct container_start *start, const char *step, void *userdata)
+static void on_start_step(struct container_start *start, const char *step, uint64_t value,
+                          void *userdata)
 {
         struct pod_worker *w = userdata;
 
         size_t i = container_start_index(start);
         struct slot *s = &w->slots[i];
 
-        pod_step(&w->timeline, w->pod, (int)i, step);
+        pod_step_at(&w->timeline, w->pod, (int)i, step, (uint32_t)MIN(value / 1024, UINT32_MAX), 0);
         /* the pause grows with every instance made after an exit, not with every try at its image
          */
         if (s->exited_at && container_start_id(start)) {
@@ -119,6 +131,7 @@ static void tell_back_off(struct pod_worker *w, size_t i, const struct container
         if (!last || w->slots[i].backed_off_for == last->finished_at)
                 return;
         w->slots[i].backed_off_for = last->finished_at;
+        pod_step(&w->timeline, w->pod, (int)i, "back-off");
         pod_event(w->ctx, w->pod, c, EVENT_WARNING, "BackOff",
                   "Back-off restarting failed container %s in pod %s_%s(%s)", c->name, w->pod->name,
                   w->pod->namespace, w->pod->uid);
@@ -177,6 +190,8 @@ static void kill_container(struct pod_worker *w, const struct observation *o, si
         begin_stop(w, s, c, n, message ? message : "Stopping container", probe_grace(w, c, why),
                    false);
         s->hook_failed = false;
+        if (s->stop)
+                pod_step(&w->timeline, w->pod, (int)i, "killed");
         if (will_restart && free_and_strdup(&s->restart_id, n->id) < 0)
                 log_oom();
 }
@@ -226,7 +241,6 @@ void pod_worker_reap_stops(struct pod_worker *w)
                 if (c && c->state != CONTAINER_EXITED)
                         continue;
                 s->stop = container_stop_free(s->stop);
-                pod_step(&w->timeline, w->pod, (int)i, "exited");
         }
 }
 
@@ -290,6 +304,8 @@ bool pod_worker_stop_containers(struct pod_worker *w, const struct observation *
                 begin_stop(w, s, c, newest_instance(&o->containers[i]),
                            message ? message : "Stopping container", grace,
                            sidecar && !is_turn(w, o, i));
+                if (s->stop)
+                        pod_step(&w->timeline, w->pod, (int)i, "stopping");
         }
         return !o->any_running;
 }

@@ -65,6 +65,7 @@ void pod_worker_erase(struct pod_worker *w);
 struct pod *pod_worker_pod(const struct pod_worker *w); /* borrowed */
 enum pod_worker_state pod_worker_state(const struct pod_worker *w);
 const struct pod_probes *pod_worker_probes(const struct pod_worker *w); /* borrowed */
+const char *pod_worker_state_name(enum pod_worker_state state);
 json_t *pod_worker_status(const struct pod_worker *w); /* newest, or NULL; new reference */
-/* "pulling image of 'web'": what it is at, in words, for the local socket; owned. */
-json_t *pod_worker_explain(const struct pod_worker *w);
+/* What it is at and waits for, and its timeline, for the local socket; new reference. */
+json_t *pod_worker_explain(struct pod_worker *w);

@@ -633,6 +633,16 @@ char *pod_volumes_missing(const struct pod_volumes *pv)
         return strbuf_take(&b);
 }
 
+const char *pod_volumes_missing_at(const struct pod_volumes *pv, size_t i, const char **ret_problem)
+{
+        for (size_t k = 0; k < pv->n_items; k++)
+                if (!pv->items[k].ready && i-- == 0) {
+                        *ret_problem = pv->items[k].problem;
+                        return pv->items[k].spec->name;
+                }
+        return NULL;
+}
+
 static const struct volume *find(const struct pod_volumes *pv, const char *name)
 {
         for (size_t i = 0; i < pv->n_items; i++)

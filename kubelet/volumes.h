@@ -43,6 +43,10 @@ void pod_volumes_update(struct pod_volumes *pv, struct pod *pod);
 bool pod_volumes_are_ready(const struct pod_volumes *pv);
 /* "unmounted volumes=[a b]…" of those not ready, or NULL; owned. */
 char *pod_volumes_missing(const struct pod_volumes *pv);
+/* The @i-th volume that is not ready; NULL: there are no more. @ret_problem: a sentence, or NULL
+ * while it is under way. Borrowed. */
+const char *pod_volumes_missing_at(const struct pod_volumes *pv, size_t i,
+                                   const char **ret_problem);
 /* Where a volume is on the host; NULL while not ready. Borrowed. */
 const char *pod_volumes_path(const struct pod_volumes *pv, const char *volume);
 /**

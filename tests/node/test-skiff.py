@@ -3,10 +3,11 @@
 import json
 import os
 import sys
+import xml.dom.minidom
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import skiff_node
-from skiff_node import Layer, NodeTest, write_archive
+from skiff_node import Layer, NodeTest, wait_for, write_archive
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 
@@ -78,6 +79,58 @@ class Lists(NodeTest):
     def test_wrong_usage_ends_with_2(self):
         for words in (["podz"], ["pods", "--follow"], ["image", "paint"], ["pod"], ["events", "-o", "name"]):
             self.assertEqual(self.node.call(*words).returncode, 2, words)
+
+
+class Explain(NodeTest):
+    def explain(self, name, text):
+        """What `skiff explain` says, once it says @text."""
+        return wait_for(text, lambda: (lambda said: text in said and said)(self.node.skiff("explain", name, code=None)), 30,
+                        lambda: self.node.skiff("explain", name))
+
+    def test_what_a_pod_waits_for_is_told_with_what_would_help(self):
+        self.node.put("fine", ("main", FOREVER))
+        self.node.put("crash", ("main", "exit 7"))
+        self.node.put("absent", {"name": "main", "image": "no.such/image:1", "imagePullPolicy": "Never"})
+        self.node.put("missing", ("main", FOREVER), volumes=[{"name": "v", "hostPath": {"path": "/no/such", "type": "Directory"}}])
+        with open(self.node.folder + "/manifests/missing.json", encoding="utf-8") as f:
+            pod = json.load(f)
+        pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
+        with open(self.node.folder + "/manifests/missing.json", "w", encoding="utf-8") as f:
+            json.dump(pod, f)
+        self.node.put("unready", {"name": "main", "image": "busybox:1", "imagePullPolicy": "Never", "command": ["sh", "-c", FOREVER],
+                                  "readinessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 1}})
+        self.node.put("huge", {"name": "main", "image": "busybox:1", "resources": {"requests": {"cpu": "9000"}}})
+        self.assertIn("It runs, and waits for nothing (1 of 1 containers ready).", self.explain("fine", "It runs"))
+        said = self.explain("crash", "CrashLoopBackOff")
+        self.assertRegex(said, r"tried +ended with exit code 7 after \d+ restart")
+        self.assertRegex(said, r"when +\S+Z \(in \d+s\)")
+        self.assertIn("skiff logs default/crash-node-1/main --previous", said)
+        self.assertIn("skiff image import FILE", self.explain("absent", "its image 'no.such/image:1' could not be had"))
+        self.assertIn("make the path on this node", self.explain("missing", "volume 'v': it could not be set up"))
+        self.assertIn("attempts failed", self.explain("unready", "its readiness probe has failed"))
+        self.assertIn("make room on this node", self.explain("huge", "refused on this node: OutOfcpu"))
+        waits = self.node.json("explain", "crash")["waits"]
+        self.assertEqual([w["about"] for w in waits], ["container 'main'"])
+        self.assertLessEqual({"what", "since", "tried", "next", "nextAt", "help"}, set(waits[0]))
+
+    def test_an_end_that_takes_long_is_explained(self):
+        self.node.put("stubborn", ("main", "trap '' TERM; while :; do sleep 1; done"), terminationGracePeriodSeconds=8)
+        self.node.wait_ready("stubborn")
+        self.node.remove("stubborn")
+        said = self.explain("stubborn", "it was sent its stop signal and has not ended yet")
+        self.assertIn("next   SIGKILL", said)
+
+    def test_steps_are_shown_with_what_they_took(self):
+        self.node.put("steps", ("main", "exit 3"), restartPolicy="Never")
+        self.node.wait_pod("steps", "its end", lambda p: p["status"]["phase"] == "Failed" and p["skiff"]["worker"] == "finished")
+        table = self.node.skiff("timeline", "steps")
+        for step in (r"\(pod\) +admitted", r"\(pod\) +sandbox", r"main +image", r"main +created", r"main +started",
+                     r"main +exited +exit code 3", r"\(pod\) +terminating", r"\(pod\) +finished"):
+            self.assertRegex(table, r"(?m)^\+\S+ +\S+ +" + step)
+        self.assertIn("█", self.node.on_terminal("timeline", "steps", columns=160, env={"LC_ALL": "C.UTF-8"}))
+        self.assertNotIn("█", self.node.on_terminal("timeline", "steps", columns=80, env={"LC_ALL": "C.UTF-8"}))
+        xml.dom.minidom.parseString(self.node.skiff("timeline", "steps", "-o", "svg"))
+        self.assertEqual(self.node.call("pods", "-o", "svg").returncode, 2)
 
 
 class Archives(NodeTest):
