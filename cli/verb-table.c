@@ -25,6 +25,18 @@ const struct flag flags[_FLAG_MAX] = {
 
 const struct verb verbs[] = {
         {
+                .name = "status",
+                .arguments = "",
+                .help = "this node at a glance, and what is wrong with it",
+                .description =
+                        "One screen: the node, its connection to the API server and since when, "
+                        "versions, pods by phase, the memory of each of Skiff's own processes, and "
+                        "what is wrong with what would help.",
+                .examples = { { "skiff status -w", "again whenever something changes" } },
+                .flags = FLAG(OUTPUT) | FLAG(WATCH),
+                .run = verb_status,
+        },
+        {
                 .name = "pods",
                 .arguments = "",
                 .help = "list the pods of this node",

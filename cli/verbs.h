@@ -111,5 +111,6 @@ int verb_logs(struct invocation *in, struct err *err);
 int verb_node(struct invocation *in, struct err *err);
 int verb_pod(struct invocation *in, struct err *err);
 int verb_pods(struct invocation *in, struct err *err);
+int verb_status(struct invocation *in, struct err *err);
 int verb_timeline(struct invocation *in, struct err *err);
 int verb_version(struct invocation *in, struct err *err);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "kubelet/local-containers.h"
 #include "kubelet/local-exec.h"
+#include "kubelet/local-status.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/server-logs.h"
 
@@ -522,6 +523,11 @@ void local_api_handle(struct http_exchange *x, void *userdata)
                 handle_image_action(a, x, pull_image);
         } else if (streq(path, "/v1/images/import")) {
                 handle_image_action(a, x, import_image);
+        } else if (streq(path, "/v1/status")) {
+                if (is_method(x, "GET"))
+                        http_answer_json(x, 200,
+                                         local_status_json(a->ctx, a->options.pods,
+                                                           a->options.node(a->options.userdata)));
         } else if (streq(path, "/v1/node")) {
                 if (is_method(x, "GET"))
                         http_answer_json(x, 200, a->options.node(a->options.userdata));

@@ -44,6 +44,17 @@ class Lists(NodeTest):
         self.assertEqual(self.node.skiff("containers", "-o", "name").splitlines(),
                          ["default/crash-node-1/main", "default/web-node-1/main", "default/web-node-1/side"])
 
+    def test_status_says_what_is_there_and_what_is_wrong(self):
+        shown = self.node.skiff("status")
+        for line in (r"Node +node-1 \(10\.90\.0\.1\), ready", r"API server +none: this node stands alone", r"Versions +skiff \d.* Kubernetes v1",
+                     r"Pods +\d+, \d+ Running", r"Memory +skiffd +\S+[MK]B private", r" +skiff-shim +\S+ private.*\(\d+ of them\)"):
+            self.assertRegex(shown, "(?im)^" + line)
+        self.assertIn("pod default/crash-node-1: container 'main': CrashLoopBackOff", shown)
+        self.assertIn("help: see why it ended: skiff logs default/crash-node-1/main --previous", shown)
+        status = self.node.json("status")
+        self.assertEqual(status["node"]["name"], "node-1")
+        self.assertGreater(status["processes"][0]["privateBytes"], 1 << 19)
+
     def test_names_may_be_cut_short(self):
         self.assertEqual(self.node.skiff("logs", "web", "m"), "hello\n")
         self.assertEqual(self.node.skiff("logs", "default/web-node-1/main"), "hello\n")
