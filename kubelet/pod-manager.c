@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "kubelet/admission.h"
 #include "kubelet/config.h"
+#include "kubelet/node-pressure.h"
 #include "kubelet/orphans.h"
 #include "kubelet/pod-explain.h"
 #include "kubelet/pod-log.h"
@@ -210,6 +211,9 @@ static int check_admission(struct entry *e)
                 .max_pods = ctx->max_pods,
                 .has_apparmor = ctx->has_apparmor,
                 .allowed_unsafe_sysctls = ctx->config->allowed_unsafe_sysctls,
+                .memory_pressure = node_pressure_has(ctx->pressure, EVICTION_MEMORY_PRESSURE),
+                .disk_pressure = node_pressure_has(ctx->pressure, EVICTION_DISK_PRESSURE),
+                .pid_pressure = node_pressure_has(ctx->pressure, EVICTION_PID_PRESSURE),
         };
         int r;
 
@@ -493,6 +497,13 @@ json_t *pod_manager_explain(const struct pod_manager *m, struct pod *pod, struct
                 p.waits_for_predecessor = pod_is_static(pod);
         }
         return pod_explain(&p);
+}
+
+struct pod_worker *pod_manager_worker(const struct pod_manager *m, const char *uid)
+{
+        const struct entry *e = map_get(m->entries, uid);
+
+        return e ? e->worker : NULL;
 }
 
 json_t *pod_manager_pod_json(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)

@@ -11,6 +11,7 @@
 #include "kubelet/pod-files.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-worker-internal.h"
+#include "kubelet/reason.h"
 
 enum { NOTED_MAX = 6 }; /* failures in a row that the timeline tells */
 #define PULL_FAILED_PAUSE_USEC \
@@ -214,10 +215,31 @@ static void remove_instance(struct pod_worker *w, const char *name, const struct
 /* Of each container the newest instance stays, and the one before it for its logs. */
 void pod_worker_trim_instances(struct pod_worker *w, const struct observation *o)
 {
-        for (size_t i = 0; i < o->n_containers; i++)
-                for (size_t k = 2; k < o->containers[i].n_instances; k++)
-                        remove_instance(w, pod_container_at(w->pod, i)->name,
-                                        &o->containers[i].instances[k], true);
+        for (size_t i = 0; i < o->n_containers; i++) {
+                const struct container_observed *c = &o->containers[i];
+
+                if (c->n_instances > 1) /* what it wrote is nobody's any more */
+                        container_drop_layer(w->ctx->rt, c->instances[1].id);
+                for (size_t k = 2; k < c->n_instances; k++)
+                        remove_instance(w, pod_container_at(w->pod, i)->name, &c->instances[k],
+                                        true);
+        }
+}
+
+static void drop_layer(const struct container_status *c, void *userdata)
+{
+        const struct pod_worker *w = userdata;
+        const char *uid = string_map_get(c->labels, LABEL_POD_UID);
+
+        if (uid && streq(uid, w->pod->uid))
+                container_drop_layer(w->ctx->rt, c->id);
+}
+
+void pod_worker_drop_files(struct pod_worker *w)
+{
+        container_foreach(w->ctx->rt, NULL, drop_layer, w);
+        if (w->forced_reason && streq(w->forced_reason, REASON_EVICTED))
+                pod_logs_remove(w->ctx, w->pod);
 }
 
 static void remove_all_instances(struct pod_worker *w, const struct observation *o, size_t i)

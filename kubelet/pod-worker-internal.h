@@ -83,6 +83,8 @@ void pod_worker_sync_containers(struct pod_worker *w, const struct observation *
 bool pod_worker_stop_containers(struct pod_worker *w, const struct observation *o);
 /* Notes the end of what was being stopped. */
 void pod_worker_reap_stops(struct pod_worker *w);
+/* It has ended: what its containers wrote to their roots goes, and of an evicted pod the logs. */
+void pod_worker_drop_files(struct pod_worker *w);
 /* Removes dead instances: of each container the newest stays, and the one before it for its logs.
  */
 void pod_worker_trim_instances(struct pod_worker *w, const struct observation *o);

@@ -403,6 +403,7 @@ static void clean_up(struct pod_worker *w)
         }
         w->volumes = pod_volumes_free(w->volumes);
         w->objects = pod_objects_free(w->objects);
+        pod_worker_drop_files(w);
         set_state(w, POD_WORKER_FINISHED, "volumes and cgroup are gone");
         pod_worker_poke(w);
 }

@@ -741,6 +741,11 @@ int volumes_teardown_orphan(struct volumes *v, const char *pod_uid, struct err *
         return teardown(v, pod_uid, err);
 }
 
+bool volumes_are_removing(const struct volumes *v)
+{
+        return trash_is_busy(v->trash);
+}
+
 int volumes_list_pods(struct volumes *v, char ***ret)
 {
         int r = fs_list_at(v->root_fd, "pods", ret);

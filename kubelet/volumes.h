@@ -64,6 +64,8 @@ struct pod_volumes *pod_volumes_free(struct pod_volumes *pv); /* lets go; leaves
 DEFINE_CLEANUP(struct pod_volumes *, pod_volumes_free)
 /* The same for a pod that is known by its uid alone (an orphan). */
 int volumes_teardown_orphan(struct volumes *v, const char *pod_uid, struct err *err);
+/* Some of what was torn down still takes its place on disk. */
+bool volumes_are_removing(const struct volumes *v);
 /* Uids that have a folder below pods/; sorted, owned. */
 int volumes_list_pods(struct volumes *v, char ***ret);
 /* <root>/pods/<uid>: made 0750 with volumes/ and plugins/; its descriptor is the caller's. */
