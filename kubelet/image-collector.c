@@ -61,7 +61,16 @@ static void add_image(const struct image_info *i, void *userdata)
                                              .is_used = i->n_users > 0 };
 }
 
-/* A container of it may be about to start. */
+static void mark(struct images *l, const char *reference)
+{
+        const struct image_info *image = reference ? image_find(l->ctx->rt, reference) : NULL;
+
+        for (size_t i = 0; image && i < l->n; i++)
+                if (l->list[i].id == image->id)
+                        l->list[i].is_used = true;
+}
+
+/* A container that needs it may be about to start. */
 static void mark_named(struct pod *pod, struct pod_worker *w, void *userdata)
 {
         struct images *l = userdata;
@@ -71,12 +80,11 @@ static void mark_named(struct pod *pod, struct pod_worker *w, void *userdata)
                 return;
         POD_FOREACH_CONTAINER(c, pod)
         {
-                const struct image_info *image = c->image ? image_find(l->ctx->rt, c->image) : NULL;
-
-                for (size_t i = 0; image && i < l->n; i++)
-                        if (l->list[i].id == image->id)
-                                l->list[i].is_used = true;
+                mark(l, c->image);
         }
+        for (size_t i = 0; i < pod->n_volumes; i++)
+                if (pod->volumes[i].source.kind == POD_VOLUME_IMAGE)
+                        mark(l, pod->volumes[i].image);
 }
 
 static int look(const struct image_collector *c, struct images *l)

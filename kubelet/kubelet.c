@@ -681,7 +681,6 @@ static json_t *on_node_info(void *userdata)
                               KUBERNETES_VERSION, "kernel", k->facts.kernel_version, "ready",
                               !not_ready);
         char since_text[TIME_TEXT_MAX];
-        bool memory, disk, pids;
         usec_t since;
 
         json_set_text(o, "notReady", not_ready);
@@ -696,10 +695,12 @@ static json_t *on_node_info(void *userdata)
         STRV_FOREACH (m, runtime_missing_features(k->rt))
                 json_array_append_new(missing, json_string(*m));
         json_object_set_new(o, "missing", missing);
-        node_pressure_read(k->pressure, now_monotonic(), &memory, &disk, &pids);
-        json_set(o, "memoryPressure", json_boolean(memory));
-        json_set(o, "diskPressure", json_boolean(disk));
-        json_set(o, "pidPressure", json_boolean(pids));
+        json_set(o, "memoryPressure",
+                 json_boolean(node_pressure_has(k->pressure, EVICTION_MEMORY_PRESSURE)));
+        json_set(o, "diskPressure",
+                 json_boolean(node_pressure_has(k->pressure, EVICTION_DISK_PRESSURE)));
+        json_set(o, "pidPressure",
+                 json_boolean(node_pressure_has(k->pressure, EVICTION_PID_PRESSURE)));
         return o;
 }
 
