@@ -10,6 +10,8 @@ const struct flag flags[_FLAG_MAX] = {
         [FLAG_WATCH]      = { 'w', "watch", NULL, "go on, and show what changes" },
         [FLAG_NO_HEADERS] = { 0, "no-headers", NULL, "tables without headings" },
         [FLAG_CONTAINER]  = { 'c', "container", "NAME", "this container instead of the pod's first" },
+        [FLAG_STDIN]      = { 'i', "stdin", NULL, "pass standard input on" },
+        [FLAG_TTY]        = { 't', "tty", NULL, "with -i: a terminal in the container, as ours is" },
         [FLAG_FOLLOW]     = { 'f', "follow", NULL, "go on while the container writes" },
         [FLAG_PREVIOUS]   = { 'p', "previous", NULL, "of the run before the last restart" },
         [FLAG_TAIL]       = { 0, "tail", "N", "the last N lines; -1: all" },
@@ -132,16 +134,35 @@ const struct verb verbs[] = {
                 .name = "exec",
                 .arguments = "POD -- COMMAND [ARG]...",
                 .help = "run a command in a container",
-                .description = "Runs a command in a running container, with the container's own "
-                               "user, environment and confinement. " NEEDS_ROOT,
-                .examples = { { "skiff exec web -- ls /", "in the pod's first container" } },
+                .description =
+                        "Runs a command in a running container, with the container's own user, "
+                        "environment and confinement. With -it it feels like a local shell: the "
+                        "terminal is passed on, with its size whenever it changes. The command "
+                        "ends with the container. " NEEDS_ROOT,
+                .examples = { { "skiff exec web -- ls /", "in the pod's first container" },
+                              { "skiff exec -it default/web/side -- sh", "a shell" } },
                 .exit_codes = "the command's own once it was started (128 and the signal's number "
                               "when one ended it)",
-                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER),
+                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER) | FLAG(STDIN) | FLAG(TTY),
                 .min_words = 2,
-                .max_words = 4096,
+                .max_words = 1024,
                 .words = WORD_POD,
                 .run = verb_exec,
+        },
+        {
+                .name = "attach",
+                .arguments = "POD",
+                .help = "a running container's own input and output",
+                .description =
+                        "Shows what a container writes from now on, and with -i (and -t, when the "
+                        "container has a terminal) passes input on to it. It ends with the "
+                        "container; a reader who is too slow loses output and is let go. " NEEDS_ROOT,
+                .examples = { { "skiff attach -it shell", "talk to the container's own program" } },
+                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER) | FLAG(STDIN) | FLAG(TTY),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_attach,
         },
         {
                 .name = "images",

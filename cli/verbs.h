@@ -14,6 +14,8 @@ enum flag_id { /* in the order in which help shows them */
                FLAG_WATCH,
                FLAG_NO_HEADERS,
                FLAG_CONTAINER,
+               FLAG_STDIN,
+               FLAG_TTY,
                FLAG_FOLLOW,
                FLAG_PREVIOUS,
                FLAG_TAIL,
@@ -97,6 +99,7 @@ const char *text_in(const json_t *o, const char *a, const char *b);
 /* CLOCK_REALTIME of a time; 0: none. */
 usec_t time_at(const json_t *o, const char *key);
 
+int verb_attach(struct invocation *in, struct err *err);
 int verb_completion(struct invocation *in, struct err *err);
 int verb_containers(struct invocation *in, struct err *err);
 int verb_explain(struct invocation *in, struct err *err);

@@ -200,9 +200,53 @@ void local_api_container_ended(struct local_api *a, const char *container_id)
         server_logs_container_ended(a->logs, container_id);
 }
 
-/* /v1/pods/NS/NAME[/log|/exec] */
+/* Both ways, over a connection that is no longer HTTP: exec with input or a terminal, and attach.
+ */
+static void serve_session(struct local_api *a, struct http_exchange *x, const struct pod *pod,
+                          bool attach)
+{
+        const char *container = http_exchange_query(x, "container");
+        _cleanup_err_ struct err err = { 0 };
+        const struct container_status *c;
+
+        if (!http_exchange_upgrade_protocol(x))
+                return local_api_fail(x, 400,
+                                      "expected an upgrade to skiff-frames, SPDY/3.1 or websocket");
+        c = pod_running_container(a->ctx, pod, container && *container ? container : NULL, &err);
+        if (!c)
+                return local_api_fail(x, err.kind == ERR_NOT_FOUND ? 404 : 409, err_text(&err));
+        a->options.exec(x, c->id, attach, a->options.exec_userdata);
+}
+
+static void serve_exec(struct local_api *a, struct http_exchange *x, const struct pod *pod)
+{
+        json_auto_t *body = NULL;
+
+        if (http_exchange_upgrade_protocol(x))
+                return serve_session(a, x, pod, false);
+        body = body_of(x);
+        if (body)
+                local_exec_serve(a->ctx, x, pod, body);
+}
+
+static void handle_pod_part(struct local_api *a, struct http_exchange *x, struct pod *pod,
+                            const char *part)
+{
+        if (streq(part, "log")) {
+                if (is_method(x, "GET"))
+                        serve_log(a, x, pod);
+        } else if (is_method(x, "POST") && is_root(x)) {
+                if (streq(part, "exec"))
+                        serve_exec(a, x, pod);
+                else
+                        serve_session(a, x, pod, true);
+        }
+}
+
+/* /v1/pods/NS/NAME[/log|/exec|/attach] */
 static void handle_pod(struct local_api *a, struct http_exchange *x, const char *rest)
 {
+        static const char *const known[] = { "log", "exec", "attach", NULL };
         _cleanup_strv_ char **parts = NULL;
         _cleanup_free_ char *message = NULL;
         struct pod_worker *w;
@@ -212,27 +256,20 @@ static void handle_pod(struct local_api *a, struct http_exchange *x, const char 
         if (strv_split(rest, "/", &parts) < 0)
                 return local_api_fail(x, 500, "out of memory");
         n = strv_len(parts);
-        if (n < 2 || n > 3 || (n == 3 && !streq(parts[2], "log") && !streq(parts[2], "exec")))
-                return local_api_fail(x, 404,
-                                      "no such path: expected /v1/pods/NAMESPACE/NAME[/log|/exec]");
+        if (n < 2 || n > 3 || (n == 3 && !strv_contains((char *const *)known, parts[2])))
+                return local_api_fail(
+                        x, 404,
+                        "no such path: expected /v1/pods/NAMESPACE/NAME[/log|/exec|/attach]");
         pod = pod_manager_find(a->options.pods, parts[0], parts[1], &w);
         if (!pod) {
                 message = text_printf("pods \"%s\" not found in namespace \"%s\" on this node",
                                       parts[1], parts[0]);
                 return local_api_fail(x, 404, message ? message : "pod not found");
         }
-        if (n == 2) {
-                if (is_method(x, "GET"))
-                        answer_pod(a, x, pod, w);
-        } else if (streq(parts[2], "log")) {
-                if (is_method(x, "GET"))
-                        serve_log(a, x, pod);
-        } else if (is_method(x, "POST") && is_root(x)) {
-                json_auto_t *body = body_of(x);
-
-                if (body)
-                        local_exec_serve(a->ctx, x, pod, body);
-        }
+        if (n == 3)
+                handle_pod_part(a, x, pod, parts[2]);
+        else if (is_method(x, "GET"))
+                answer_pod(a, x, pod, w);
 }
 
 /* ---- images ---- */

@@ -2,6 +2,7 @@
 """The command `skiff` against a skiffd that stands alone on manifests."""
 import json
 import os
+import re
 import sys
 import xml.dom.minidom
 
@@ -142,6 +143,74 @@ class Explain(NodeTest):
         self.assertNotIn("█", self.node.on_terminal("timeline", "steps", columns=80, env={"LC_ALL": "C.UTF-8"}))
         xml.dom.minidom.parseString(self.node.skiff("timeline", "steps", "-o", "svg"))
         self.assertEqual(self.node.call("pods", "-o", "svg").returncode, 2)
+
+
+class Sessions(NodeTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node.put("web", ("main", "echo here $((6 * 7)); " + FOREVER))
+        cls.node.put("shell", {"name": "main", "image": "busybox:1", "imagePullPolicy": "Never", "command": ["sh"],
+                               "stdin": True, "tty": True})
+        cls.node.wait_ready("web")
+        cls.node.wait_ready("shell")
+
+    def test_a_command_gives_its_output_and_exit_code(self):
+        done = self.node.call("exec", "web", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+        self.assertEqual((done.stdout, done.stderr, done.returncode), ("out\n", "err\n", 7))
+        self.assertEqual(self.node.call("exec", "web", "--", "sh", "-c", "kill -9 $$").returncode, 137)
+        done = self.node.call("exec", "web", "--", "/no/such")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/no/such", done.stderr)
+        self.assertEqual(len(self.node.skiff("exec", "web", "--", "sh", "-c", "yes | head -c 3000000")), 3000000)
+
+    def test_input_is_passed_on_up_to_its_end(self):
+        data = "x" * 1000000
+        with open(self.node.folder + "/input", "w", encoding="ascii") as f:
+            f.write(data)
+        with open(self.node.folder + "/input", encoding="ascii") as f:
+            self.assertEqual(self.node.skiff("exec", "-i", "web", "--", "cat", stdin=f), data)
+        self.assertEqual(self.node.skiff("exec", "web", "--", "cat"), "")
+        done = self.node.call("exec", "-it", "web", "--", "echo", "x")
+        self.assertEqual((done.stdout, done.stderr), ("x\n", "Unable to use a TTY - input is not a terminal\n"))
+
+    def test_a_terminal_is_one_with_its_size(self):
+        shell = self.node.terminal("exec", "-it", "web", "--", "sh", rows=31, columns=97)
+        shell.wait_text(r"[$#] ")
+        shell.type("stty size\n")
+        shell.wait_text(r"31 97")
+        shell.resize(20, 60)
+        shell.type("sleep 0; stty size\n")
+        wait_for("the new size", lambda: (shell.type("stty size\n"), shell.read(0.3), re.search(r"\n20 60", shell.text))[2])
+        shell.type("echo $((1 + 1)) now; sleep 100\n")
+        shell.wait_text(r"\n2 now\r")
+        shell.type("\x03")
+        shell.wait_text(r"\^C\r\n.*[$#] ")
+        shell.type("exit 5\n")
+        self.assertEqual(shell.wait_end(), 5)
+
+    def test_who_attaches_speaks_to_the_containers_own_program(self):
+        shell = self.node.terminal("attach", "-it", "shell")
+        shell.type("echo $((40 + 2))\n")
+        shell.wait_text(r"\n42\r")
+        shell.type("exit\n")
+        self.assertEqual(shell.wait_end(), 0)
+
+    def test_a_session_ends_with_its_container(self):
+        self.node.put("gone", ("main", FOREVER))
+        self.node.wait_ready("gone")
+        shell = self.node.terminal("exec", "-it", "gone", "--", "sh")
+        shell.wait_text(r"[$#] ")
+        self.node.remove("gone")
+        self.assertNotEqual(shell.wait_end(), 0)
+
+    def test_a_restart_of_skiffd_ends_a_session_and_puts_the_terminal_back(self):
+        shell = self.node.terminal("exec", "-it", "web", "--", "sh")
+        shell.wait_text(r"[$#] ")
+        self.node.stop(kill=True)
+        self.assertEqual(shell.wait_end(), 1)
+        self.assertIn("the connection to skiffd ended", shell.text)
+        self.node.start()
 
 
 class Archives(NodeTest):
