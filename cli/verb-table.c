@@ -165,6 +165,74 @@ const struct verb verbs[] = {
                 .run = verb_attach,
         },
         {
+                .name = "inspect",
+                .arguments = "POD [CONTAINER]",
+                .help = "a container's OCI config.json, process, namespaces and cgroup",
+                .description =
+                        "Shows what a container was made from, as the runtime has it: the OCI "
+                        "config.json, and of one that runs the process id, its namespaces and its "
+                        "cgroup. Values out of Secrets are in it. " NEEDS_ROOT,
+                .examples = { { "skiff inspect web -o yaml", "its first container" } },
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE) | FLAG(CONTAINER),
+                .min_words = 1,
+                .max_words = 2,
+                .words = WORD_POD,
+                .run = verb_inspect,
+        },
+        {
+                .name = "top",
+                .arguments = "[POD]",
+                .help = "what pods use of CPU and memory, or the containers of one",
+                .description = "Measured now, as kubectl top shows it; CPU is that of the time "
+                               "between two looks. What the kernel does not tell is \"-\".",
+                .flags = FLAG(OUTPUT) | FLAG(WATCH) | FLAG(NO_HEADERS) | FLAG(NAMESPACE),
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_top,
+        },
+        {
+                .name = "stats",
+                .arguments = "[POD]",
+                .help = "what containers use: CPU, memory, disk",
+                .description = "One row for each container that runs. -o json is the kubelet's "
+                               "stats summary (v1alpha1).",
+                .flags = FLAG(OUTPUT) | FLAG(WATCH) | FLAG(NO_HEADERS) | FLAG(NAMESPACE),
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_stats,
+        },
+        {
+                .name = "restart",
+                .arguments = "POD [CONTAINER]",
+                .help = "stop a pod's containers, or one, and start them anew",
+                .description =
+                        "Stops containers as a liveness probe would: preStop hook, stop signal, "
+                        "grace period; and starts them anew, whatever the pod's restart policy is. "
+                        "A container that waits for the end of a back-off is started at once. The "
+                        "pod keeps its address and volumes. " NEEDS_ROOT,
+                .examples = { { "skiff restart web", "all its containers" } },
+                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER),
+                .min_words = 1,
+                .max_words = 2,
+                .words = WORD_POD,
+                .run = verb_restart,
+        },
+        {
+                .name = "stop",
+                .arguments = "POD",
+                .help = "stop a static pod",
+                .description =
+                        "Ends a static pod, which nobody else could delete: its containers are "
+                        "stopped with their grace period. It comes back when its manifest changes "
+                        "or skiffd starts anew; remove the manifest to end it for good. Pods of "
+                        "the API server are ended by kubectl delete. " NEEDS_ROOT,
+                .flags = FLAG(NAMESPACE),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_stop,
+        },
+        {
                 .name = "images",
                 .arguments = "",
                 .help = "list the images of this node",

@@ -2,6 +2,7 @@
  * Containers of one pod, in and out: what pod-actions asked for is begun here once, and kept in the
  * pod's slots until it is over.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
@@ -332,6 +333,20 @@ bool pod_worker_stop_containers(struct pod_worker *w, const struct observation *
         return !o->any_running;
 }
 
+/* What runs is stopped, and what has ended starts again whatever its policy. */
+static void restart_instance(struct pod_worker *w, const struct observation *o, size_t i)
+{
+        const struct instance *n = newest_instance(&o->containers[i]);
+
+        if (is_going(o, i)) {
+                kill_container(w, o, i, KILL_DEFAULT, true);
+                return;
+        }
+        if (n && free_and_strdup(&w->slots[i].restart_id, n->id) < 0)
+                log_oom();
+        pod_worker_poke(w);
+}
+
 /* ---- both ---- */
 
 void pod_worker_sync_containers(struct pod_worker *w, const struct observation *o,
@@ -341,6 +356,11 @@ void pod_worker_sync_containers(struct pod_worker *w, const struct observation *
                 const struct container_action *a = &actions->containers[i];
                 struct slot *s = &w->slots[i];
 
+                if (s->restart_wanted && !s->start) { /* not before it has come up */
+                        s->restart_wanted = false;
+                        restart_instance(w, o, i);
+                        continue;
+                }
                 if (s->hook_failed && is_going(o, i)) {
                         kill_container(w, o, i, KILL_POST_START, false);
                         continue;
@@ -366,4 +386,48 @@ void pod_worker_sync_containers(struct pod_worker *w, const struct observation *
         allow_first_start(w, o);
         if (actions->wake_at != USEC_NEVER)
                 pod_worker_wake_by(w, pod_worker_timer_clock(actions->wake_at));
+}
+
+/* Back-offs end now; what runs is stopped by the next walk. */
+static void restart_slot(struct pod_worker *w, size_t i)
+{
+        struct slot *s = &w->slots[i];
+
+        s->restart_wanted = true;
+        s->retry_at = 0;
+        s->backoff.current_usec = 0;
+        s->backoff.updated_at = 0;
+        pod_step(&w->timeline, w->pod, (int)i, "restart asked");
+}
+
+int pod_worker_restart(struct pod_worker *w, const char *container, struct err *err)
+{
+        const struct pod_container *c;
+        int n = 0;
+
+        if (w->state != POD_WORKER_SYNCING)
+                return err_set(err, -EINVAL, "pod %s/%s ends, or has ended: nothing of it restarts",
+                               w->pod->namespace, w->pod->name);
+        POD_FOREACH_CONTAINER(c, w->pod)
+        {
+                bool is_meant = container ? streq(c->name, container)
+                                          : c->kind == POD_CONTAINER_REGULAR ||
+                                                    c->kind == POD_CONTAINER_SIDECAR;
+
+                if (!is_meant || _i >= w->n_slots)
+                        continue;
+                if (container && c->kind != POD_CONTAINER_REGULAR &&
+                    c->kind != POD_CONTAINER_SIDECAR)
+                        return err_set(err, -EINVAL,
+                                       "container %s: init and ephemeral containers do not restart",
+                                       container);
+                restart_slot(w, _i);
+                n++;
+        }
+        if (n == 0)
+                return err_set(err, -ENOENT, "container %s is not valid for pod %s",
+                               container ? container : "", w->pod->name);
+        image_puller_forget(w->puller, w->pod->uid);
+        pod_worker_poke(w);
+        return n;
 }

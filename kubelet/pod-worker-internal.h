@@ -20,6 +20,7 @@ struct slot { /* of one container of the spec */
         usec_t failing_since;                   /* CLOCK_REALTIME of the first of them */
         usec_t exit_noted;     /* finish time of the instance whose end is in the timeline */
         bool was_ready;        /* as the timeline has it */
+        bool restart_wanted;   /* by a person: what runs is to be stopped and started anew */
         usec_t exited_at;      /* of the instance before the start under way; 0: none */
         usec_t backed_off_for; /* finish time whose back-off was told by an event */
         bool hook_failed;      /* postStart failed: the instance that runs is to be killed */

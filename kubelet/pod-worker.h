@@ -59,6 +59,13 @@ void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason
  */
 bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *message,
                       bool is_disruption);
+/**
+ * pod_worker_restart() - containers are stopped with their grace period and started anew, whatever
+ * the restart policy; of what waits for the end of a back-off the back-off is forgotten
+ * @container: its name; NULL: all regular containers and sidecars
+ * Return: how many; -ENOENT: no such container; -EINVAL: the pod ends, or has ended.
+ */
+int pod_worker_restart(struct pod_worker *w, const char *container, struct err *err);
 /* Records, logs and dead containers go too: the pod has left the API. Only when FINISHED. */
 void pod_worker_erase(struct pod_worker *w);
 

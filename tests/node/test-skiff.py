@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+import time
 import xml.dom.minidom
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -184,8 +185,8 @@ class Sessions(NodeTest):
         wait_for("the new size", lambda: (shell.type("stty size\n"), shell.read(0.3), re.search(r"\n20 60", shell.text))[2])
         shell.type("echo $((1 + 1)) now; sleep 100\n")
         shell.wait_text(r"\n2 now\r")
-        shell.type("\x03")
-        shell.wait_text(r"\^C\r\n.*[$#] ")
+        # the shell may be between its two commands, and let the first one go by
+        wait_for("the prompt", lambda: (shell.type("\x03"), shell.read(0.3), re.search(r"(?s)\^C\r\n.*[$#] ", shell.text))[2])
         shell.type("exit 5\n")
         self.assertEqual(shell.wait_end(), 5)
 
@@ -211,6 +212,68 @@ class Sessions(NodeTest):
         self.assertEqual(shell.wait_end(), 1)
         self.assertIn("the connection to skiffd ended", shell.text)
         self.node.start()
+
+
+class Handling(NodeTest):
+    def test_inspect_shows_what_a_container_is_made_of(self):
+        self.node.put("web", ("main", FOREVER), ("side", FOREVER))
+        self.node.wait_ready("web")
+        seen = self.node.json("inspect", "web", "si")
+        self.assertEqual(seen["name"], "side")
+        self.assertEqual(seen["config"]["process"]["args"][:2], ["sh", "-c"])
+        self.assertEqual(seen["namespaces"]["net"], os.readlink(f"/proc/{seen['pid']}/ns/net"))
+        self.assertIn(seen["id"], seen["cgroup"])
+        self.assertNotEqual(seen["namespaces"]["net"], os.readlink("/proc/self/ns/net"))
+        self.assertIn("ociVersion:", self.node.skiff("inspect", "web", "-o", "yaml"))
+        self.assertIn("Process:", self.node.skiff("inspect", "web"))
+
+    def test_restart_starts_containers_anew_whatever_the_policy(self):
+        self.node.put("once", ("main", FOREVER), ("side", FOREVER), restartPolicy="Never")
+        before = self.node.wait_ready("once")
+        self.assertEqual(self.node.skiff("restart", "once", "main"), "restarting 1 container of default/once-node-1\n")
+
+        def counts(pod):
+            return [c["restartCount"] for c in pod["status"]["containerStatuses"]]
+        after = self.node.wait_pod("once", "a restart", lambda p: counts(p) == [1, 0] and all(
+            c["ready"] for c in p["status"]["containerStatuses"]))
+        self.assertEqual(after["status"]["podIP"], before["status"]["podIP"])
+        self.assertEqual(after["status"]["phase"], "Running")
+        done = self.node.call("restart", "once", "nothing")
+        self.assertEqual((done.returncode, done.stderr), (1, "skiff: no container 'nothing' in pod default/once-node-1\n"))
+        self.node.put("ended", ("main", "exit 0"), ("side", FOREVER), restartPolicy="Never")
+        self.node.wait_pod("ended", "one end", lambda p: any(c["state"].get("terminated") for c in p["status"].get("containerStatuses", [])))
+        self.node.skiff("restart", "ended", "main")
+        self.node.wait_pod("ended", "another run", lambda p: counts(p) == [1, 0])
+
+    def test_restart_ends_a_back_off(self):
+        self.node.put("crash", ("main", "exit 1"))
+        pod = self.node.wait_waiting("crash", "CrashLoopBackOff")
+        count = pod["status"]["containerStatuses"][0]["restartCount"]
+        began = time.monotonic()
+        self.node.skiff("restart", "crash")
+        self.node.wait_pod("crash", "a start", lambda p: p["status"]["containerStatuses"][0]["restartCount"] > count)
+        self.assertLess(time.monotonic() - began, 8)
+        self.assertNotIn("killed", self.node.skiff("timeline", "crash"))
+
+    def test_stop_ends_a_static_pod_until_its_manifest_changes(self):
+        self.node.put("static", ("main", FOREVER))
+        self.node.wait_ready("static")
+        self.assertEqual(self.node.skiff("stop", "static"), "stopping default/static-node-1\n")
+        self.node.wait_pod("static", "its end", lambda p: p["skiff"]["worker"] == "finished" and
+                           (p["status"]["phase"], p["status"]["reason"]) == ("Failed", "Stopped"))
+        self.assertEqual(self.node.call("restart", "static").returncode, 1)
+        self.node.put("static", ("main", FOREVER), metadata={"labels": {"a": "b"}})
+        self.node.wait_ready("static")
+
+    def test_use_is_measured(self):
+        self.node.put("busy", ("main", "while :; do :; done"))
+        self.node.wait_ready("busy")
+        row = wait_for("CPU time", lambda: re.search(r"(?m)^default +busy-node-1 +([1-9]\d+)m", self.node.skiff("top")))
+        self.assertGreater(int(row.group(1)), 50)
+        self.assertRegex(self.node.skiff("top", "busy"), r"default +busy-node-1 +main +\d+m")
+        self.assertRegex(self.node.skiff("stats", "busy", "--no-headers"), r"default +busy-node-1 +main ")
+        self.assertEqual(self.node.json("stats")["node"]["nodeName"], "node-1")
+        self.node.remove("busy")
 
 
 class Archives(NodeTest):
@@ -253,7 +316,8 @@ class Socket(NodeTest):
             return self.node.call(*words, user=65534, group=54321, extra_groups=[])
         self.assertIn("web-node-1", as_member("pods").stdout)
         self.assertEqual(as_member("logs", "web").returncode, 0)
-        for words in (["exec", "web", "--", "true"], ["image", "pull", "x"], ["image", "rm", "busybox:1"],
+        for words in (["exec", "web", "--", "true"], ["attach", "web"], ["inspect", "web"], ["restart", "web"], ["stop", "web"],
+                      ["image", "pull", "x"], ["image", "rm", "busybox:1"],
                       ["image", "import", "/x"]):
             done = as_member(*words)
             self.assertEqual(done.returncode, 1, words)
