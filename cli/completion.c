@@ -103,16 +103,15 @@ static void add_candidates(struct strbuf *b)
                             *word_commands[v->words] ? word_commands[v->words] : "true");
         }
         for (const struct verb *v = verbs; v->name; v++) {
-                const char *first = v->name;
-                size_t n = first_length(first);
+                size_t n = first_length(v->name);
 
-                if (!first[n])
+                if (!v->name[n])
                         continue;
                 strbuf_addf(b, "        %.*s)\n                case $second in\n", (int)n, v->name);
                 strbuf_add(b, "                '') echo ");
                 add_second_words(b, v->name, n);
                 strbuf_add(b, ";;\n");
-                for (; v->name && strncmp(v->name, first, n + 1) == 0; v++) {
+                for (; v->name && v->name[n] == ' '; v++) {
                         strbuf_addf(b, "                %s) echo ", v->name + n + 1);
                         add_flags(b, v);
                         strbuf_addf(b, "; %s ;;\n",

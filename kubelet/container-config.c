@@ -6,6 +6,7 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/container-parts.h"
+#include "kubelet/pod-allocation.h"
 #include "kubelet/qos.h"
 
 #define HOSTNAME_MAX 63
@@ -14,19 +15,6 @@
 #define HUGEPAGES    "hugepages-"
 
 /* ---- resources ---- */
-/* The container's own limit, else the pod's; 0: none. */
-static int64_t effective_limit(const struct container_input *in, const char *name)
-{
-        bool cpu = streq(name, "cpu");
-        const struct string_map *own = &in->container->resources.limits;
-        const struct string_map *pod = &in->pod->resources.limits;
-        int64_t v = cpu ? pod_resource_milli(own, name) : pod_resource_value(own, name);
-
-        if (v <= 0)
-                v = cpu ? pod_resource_milli(pod, name) : pod_resource_value(pod, name);
-        return MAX(v, 0);
-}
-
 /* "2Mi" -> "2MB", as the kernel's files are called; owned. */
 static char *page_size_name(const char *size)
 {
@@ -70,22 +58,51 @@ static int set_unified(struct oci_resources *r, const char *file, const char *va
         return decode_string_map(o, &r->unified, NULL, NULL);
 }
 
+/* The request that counts where there is none is the limit. */
+static void add_cpu(const struct container_input *in, const struct container_amounts *a,
+                    struct oci_resources *r)
+{
+        bool has_request = string_map_get(&in->container->resources.requests, "cpu") != NULL;
+
+        r->cpu_shares = qos_cpu_shares(has_request ? a->cpu_request : a->cpu_limit);
+        if (in->cpu_quota && a->cpu_limit > 0) {
+                r->cpu_quota = qos_cpu_quota(a->cpu_limit, in->cpu_period_usec);
+                r->cpu_period = (int64_t)in->cpu_period_usec;
+        }
+}
+
+static void add_memory(const struct container_amounts *a, struct oci_resources *r)
+{
+        if (a->memory_limit > 0)
+                r->memory_limit = r->memory_swap = a->memory_limit; /* together: no swap */
+}
+
+void container_resize_resources(const struct container_input *in, const char *resource,
+                                struct oci_resources *ret)
+{
+        struct container_amounts a = container_amounts_of(in->pod, in->container);
+
+        oci_resources_init(ret);
+        if (streq(resource, "memory")) {
+                ret->memory_limit = ret->memory_swap = UNLIMITED;
+                add_memory(&a, ret);
+                return;
+        }
+        ret->cpu_quota = UNLIMITED;
+        ret->cpu_period = (int64_t)in->cpu_period_usec;
+        add_cpu(in, &a, ret);
+}
+
 int container_add_resources(const struct container_input *in, struct oci_spec *spec,
                             struct err *err)
 {
         const struct string_map *limits = &in->container->resources.limits;
+        struct container_amounts a = container_amounts_of(in->pod, in->container);
         struct oci_resources *r = &spec->resources;
-        int64_t request = pod_resource_milli(&in->container->resources.requests, "cpu");
-        int64_t cpu = effective_limit(in, "cpu"), memory = effective_limit(in, "memory");
         int k = 0;
 
-        r->cpu_shares = qos_cpu_shares(request == POD_UNSET ? cpu : request);
-        if (in->cpu_quota && cpu > 0) {
-                r->cpu_quota = qos_cpu_quota(cpu, in->cpu_period_usec);
-                r->cpu_period = (int64_t)in->cpu_period_usec;
-        }
-        if (memory > 0)
-                r->memory_limit = r->memory_swap = memory; /* together: no swap */
+        add_cpu(in, &a, r);
+        add_memory(&a, r);
         for (size_t i = 0; i < limits->n && k == 0; i++)
                 k = add_hugepages(r, limits->entries[i].key,
                                   pod_resource_value(limits, limits->entries[i].key));
@@ -183,6 +200,20 @@ int pod_cgroup_resources(const struct pod *pod, const struct container_input *no
         for (size_t i = 0; i < requests.n && r == 0; i++)
                 r = add_hugepages(ret, requests.list[i].name, requests.list[i].value);
         return r;
+}
+
+static int64_t greater_limit(int64_t a, int64_t b)
+{
+        return a < 0 || b < 0 ? UNLIMITED : MAX(a, b); /* OCI_UNSET: nothing limits it */
+}
+
+void pod_cgroup_resources_widen(struct oci_resources *r, const struct oci_resources *other)
+{
+        r->cpu_shares = MAX(r->cpu_shares, other->cpu_shares);
+        r->memory_limit = greater_limit(r->memory_limit, other->memory_limit);
+        r->cpu_quota = greater_limit(r->cpu_quota, other->cpu_quota);
+        if (r->cpu_period == OCI_UNSET)
+                r->cpu_period = other->cpu_period;
 }
 
 /* ---- host name ---- */

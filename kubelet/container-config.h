@@ -54,7 +54,6 @@ struct container_input {
         size_t n_host_devices;
         uint32_t possible_cpus; /* for the masked thermal_throttle files */
         bool cpu_quota, seccomp_default, single_process_oom_kill;
-        const char *apparmor_default; /* profile of RuntimeDefault; NULL: not loaded */
         usec_t cpu_period_usec;
         int64_t pod_pids_limit; /* <= 0: none; of pod cgroups */
 };
@@ -91,6 +90,13 @@ char *pod_cgroup_path(const struct pod *pod);
  * pods. Initialised by the callee. */
 int pod_cgroup_resources(const struct pod *pod, const struct container_input *node,
                          struct oci_resources *ret);
+/* Takes the wider of two limits, and the greater weight: for while containers below it change from
+ * one to the other. */
+void pod_cgroup_resources_widen(struct oci_resources *r, const struct oci_resources *other);
+/* "cpu" or "memory" of a container that runs already; a limit that is gone becomes unlimited. Uses
+ * .pod, .container and what they say of cpu in @in. @ret: initialised here. */
+void container_resize_resources(const struct container_input *in, const char *resource,
+                                struct oci_resources *ret);
 /* Sandbox hostname (cut, FQDN when asked): owned; -ENAMETOOLONG with the kubelet's sentence. */
 int pod_hostname(const struct pod *pod, const char *cluster_domain, const char *node_name,
                  char **ret_hostname, char **ret_domain, struct err *err);

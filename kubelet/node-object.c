@@ -207,6 +207,11 @@ json_t *node_status_build(const struct node_input *in, const json_t *previous)
                             json_pack("[{s:s, s:{s:b, s:b}}]", "name", "", "features",
                                       "recursiveReadOnlyMounts", 1, "userNamespaces", 0));
         json_object_set_new(status, "features", json_pack("{s:b}", "supplementalGroupsPolicy", 1));
+        /* what schedulers and admission look for before they let a pod ask for it; sorted */
+        json_object_set_new(status, "declaredFeatures",
+                            json_pack("[s, s, s]", "InPlacePodLevelResourcesVerticalScaling",
+                                      "InPlacePodVerticalScalingInitContainers",
+                                      "RestartAllContainersOnContainerExits"));
         if (in->images)
                 json_object_set(status, "images", (json_t *)in->images);
         return status;

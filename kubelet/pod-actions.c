@@ -198,6 +198,25 @@ static bool wants_start(const struct computing *x, size_t i)
                                         instance->oom_killed);
 }
 
+/* ---- resize ---- */
+/* Runs it with other cpu or memory than was allocated? Then it is changed as it runs, or it is
+ * killed: true. */
+static bool is_killed_for_resize(struct computing *x, size_t i, const struct instance *instance)
+{
+        const struct pod_container *c = pod_container_at(x->pod, i);
+        struct container_amounts wanted = container_amounts_of(x->pod, c);
+
+        if (!instance->has_amounts || container_amounts_are_equal(&instance->amounts, &wanted))
+                return false;
+        if (c->kind != POD_CONTAINER_INIT &&
+            container_resize_restarts(c, &instance->amounts, &wanted)) {
+                kill_container(x, i, KILL_RESIZE, true);
+                return true;
+        }
+        x->a->containers[i].resize = true;
+        return false;
+}
+
 /* ---- init containers and sidecars ---- */
 static bool has_failed(const struct instance *i)
 {
@@ -252,6 +271,8 @@ static void judge_running_sidecar(struct computing *x, size_t i, struct init_wal
                 kill_container(x, i, KILL_DEFINITION_CHANGED, true);
         else if (c->liveness && seen->liveness == PROBE_VERDICT_FAILURE)
                 kill_container(x, i, KILL_LIVENESS, true);
+        else
+                is_killed_for_resize(x, i, &seen->instances[0]);
 }
 
 static void judge_exited_init(struct computing *x, size_t i, const struct instance *instance,
@@ -278,6 +299,8 @@ static void judge_init(struct computing *x, size_t i, const struct instance *ins
         case INSTANCE_RUNNING:
                 if (sidecar)
                         judge_running_sidecar(x, i, w);
+                else
+                        is_killed_for_resize(x, i, instance);
                 break;
         case INSTANCE_EXITED:
                 if (sidecar)
@@ -357,7 +380,7 @@ static bool judge_regular(struct computing *x, size_t i)
                 kill_container(x, i, KILL_LIVENESS, restarts_after_kill(x->pod, c));
         else if (c->startup && seen->startup == PROBE_VERDICT_FAILURE)
                 kill_container(x, i, KILL_STARTUP, restarts_after_kill(x->pod, c));
-        else
+        else if (!is_killed_for_resize(x, i, instance))
                 return true;
         return x->a->containers[i].will_restart;
 }
@@ -492,6 +515,8 @@ char *kill_message(const struct pod_container *c, enum kill_reason why, bool wil
                 return text_printf("%s %s failed liveness probe%s", who, c->name, suffix);
         case KILL_STARTUP:
                 return text_printf("%s %s failed startup probe%s", who, c->name, suffix);
+        case KILL_RESIZE:
+                return text_printf("%s %s resize requires restart%s", who, c->name, suffix);
         case KILL_UNKNOWN_STATE:
                 return text_printf("%s is in \"unknown\" state, try killing it before restart",
                                    who);

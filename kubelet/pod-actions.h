@@ -16,6 +16,7 @@ enum kill_reason {
         KILL_UNKNOWN_STATE,
         KILL_POST_START, /* FailedPostStartHook */
         KILL_RESTART_ALL,
+        KILL_RESIZE, /* its resizePolicy asks for a restart */
 };
 
 struct container_action {
@@ -27,6 +28,7 @@ struct container_action {
                 CONTAINER_REMOVE, /* all its instances, but not their logs (RestartAllContainers) */
         } what;
         enum kill_reason why; /* KILL */
+        bool resize;          /* KEEP: it runs with other limits than it is to have */
         bool will_restart;    /* KILL: the message says so; the worker sets .must_restart then */
         usec_t wake_at;       /* BACK_OFF: when it may start */
         usec_t delay_usec;    /* BACK_OFF: the whole back-off, for "back-off 40s restarting …" */

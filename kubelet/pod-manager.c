@@ -8,19 +8,24 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "kubelet/admission.h"
+#include "kubelet/allocations.h"
 #include "kubelet/config.h"
-#include "kubelet/node-pressure.h"
 #include "kubelet/orphans.h"
-#include "kubelet/pod-explain.h"
+#include "kubelet/pod-allocation.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/pod-status.h"
+#include "kubelet/qos.h"
 
-#define TRIM_USEC (10 * USEC_PER_SEC)
+#define TRIM_USEC         (10 * USEC_PER_SEC)
+#define RESIZE_SOON_USEC  (200 * USEC_PER_MSEC) /* after something changed */
+#define RESIZE_AGAIN_USEC (180 * USEC_PER_SEC)
 
 struct entry { /* one uid */
         struct pod_manager *manager;
-        struct pod *pod; /* one reference; newest version */
+        struct pod *pod;     /* one reference; newest version, with the resources it was granted */
+        struct pod *desired; /* one reference; newest version as it came: @pod, unless a resize is
+                                waited for */
         struct pod_worker
                 *worker;  /* owned; NULL: refused at admission, or a static pod that waits */
         json_t *refusal;  /* owned; status of a refused pod */
@@ -36,7 +41,8 @@ struct pod_manager {
         struct map
                 *waiting; /* "ns/name" of a static pod -> uid (owned) of the one that runs next */
         struct orphans *orphans;
-        sd_event_source *trim; /* owned; runs while pods have been forgotten */
+        sd_event_source *trim;   /* owned; runs while pods have been forgotten */
+        sd_event_source *resize; /* owned; when to look at resizes again that are waited for */
 };
 
 static void entry_free(void *value)
@@ -47,6 +53,7 @@ static void entry_free(void *value)
                 return;
         pod_worker_free(e->worker);
         pod_unref(e->pod);
+        pod_unref(e->desired);
         json_decref(e->refusal);
         free(e);
 }
@@ -80,12 +87,15 @@ static void put_again(struct entry *e)
                 put_status(e->manager, e->pod, status);
 }
 
+static void retry_resizes_in(struct pod_manager *m, usec_t pause);
+
 static void on_status(_unused_ struct pod_worker *w, json_t *status, void *userdata)
 {
         struct entry *e = userdata;
 
         if (!e->gone)
                 put_status(e->manager, e->pod, status);
+        retry_resizes_in(e->manager, RESIZE_SOON_USEC); /* it may take less now */
 }
 
 /* ---- the end of a pod ---- */
@@ -130,6 +140,7 @@ static void forget(struct entry *e)
         trim_soon(m);
         if (is_static)
                 start_waiting(m, pod->namespace, pod->name);
+        retry_resizes_in(m, RESIZE_SOON_USEC);
         pod_unref(pod);
 }
 
@@ -197,29 +208,35 @@ static bool has_remains(const struct pod_manager *m, const char *uid)
         return search.found;
 }
 
-/* 1: refused, and the refusal is kept, told and written. */
-static int check_admission(struct entry *e)
+/* @pod, a version of @e's, against all others: 0, or 1 and why not. */
+static int admit(const struct entry *e, const struct pod *pod, struct admission_refusal *refusal)
 {
         struct pod_manager *m = e->manager;
         const struct context *ctx = m->ctx;
-        struct admission_refusal refusal = { 0 };
         struct active_pods active = collect_active(m, e->pod);
         struct admission_node node = {
                 .node = m->options.node(m->options.userdata),
                 .name = ctx->node_name,
                 .standalone = !ctx->statuses,
                 .max_pods = ctx->max_pods,
-                .has_apparmor = ctx->has_apparmor,
                 .allowed_unsafe_sysctls = ctx->config->allowed_unsafe_sysctls,
-                .memory_pressure = node_pressure_has(ctx->pressure, EVICTION_MEMORY_PRESSURE),
-                .disk_pressure = node_pressure_has(ctx->pressure, EVICTION_DISK_PRESSURE),
-                .pid_pressure = node_pressure_has(ctx->pressure, EVICTION_PID_PRESSURE),
         };
         int r;
 
         ctx->allocatable(&node.allocatable, ctx->userdata);
-        r = active.pods ? admission_check(e->pod, &node, active.pods, active.n, &refusal) : -ENOMEM;
+        r = active.pods ? admission_check(pod, &node, active.pods, active.n, refusal) : -ENOMEM;
         free(active.pods);
+        return r;
+}
+
+/* 1: refused, and the refusal is kept, told and written. */
+static int check_admission(struct entry *e)
+{
+        struct pod_manager *m = e->manager;
+        const struct context *ctx = m->ctx;
+        struct admission_refusal refusal = { 0 };
+        int r = admit(e, e->pod, &refusal);
+
         if (r <= 0)
                 return r;
         log_pod_warn(e->pod, 0, "Refused: %s: %s", refusal.reason, refusal.message);
@@ -229,6 +246,125 @@ static int check_admission(struct entry *e)
                 put_status(m, e->pod, e->refusal);
         admission_refusal_done(&refusal);
         return 1;
+}
+
+/* ---- resize ---- */
+
+static bool waits_for_resize(const struct entry *e)
+{
+        return e->desired != e->pod && e->worker && !e->removed && !e->gone &&
+               !e->pod->deleted_at && pod_worker_state(e->worker) == POD_WORKER_SYNCING;
+}
+
+static bool any_waits_for_resize(const struct pod_manager *m)
+{
+        const char *uid;
+        struct entry *e;
+
+        MAP_FOREACH (uid, e, m->entries)
+                if (waits_for_resize(e))
+                        return true;
+        return false;
+}
+
+static void retry_resizes_in(struct pod_manager *m, usec_t pause)
+{
+        uint64_t due = now_monotonic() + pause, old;
+        int enabled = SD_EVENT_OFF;
+
+        if (!any_waits_for_resize(m))
+                return;
+        sd_event_source_get_enabled(m->resize, &enabled);
+        if (enabled != SD_EVENT_OFF && sd_event_source_get_time(m->resize, &old) >= 0 && old <= due)
+                return;
+        sd_event_source_set_time(m->resize, due);
+        sd_event_source_set_enabled(m->resize, SD_EVENT_ONESHOT);
+}
+
+static void try_resize(struct entry *e)
+{
+        struct admission_refusal refusal = { 0 };
+        struct pod *old = e->pod;
+        int r = admit(e, e->desired, &refusal);
+
+        if (r < 0)
+                return log_oom();
+        if (r > 0) {
+                pod_worker_defer_resize(e->worker, e->desired, refusal.message);
+                admission_refusal_done(&refusal);
+                return;
+        }
+        e->pod = pod_ref(e->desired);
+        allocation_save(e->manager->ctx, e->pod);
+        pod_worker_resize(e->worker, e->pod);
+        pod_unref(old);
+}
+
+/* Who asks for no more comes first, then the greater priority, then the better class. */
+static int by_claim(const void *a, const void *b)
+{
+        const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+        bool x_grows = pod_requests_grow(x->pod, x->desired),
+             y_grows = pod_requests_grow(y->pod, y->desired);
+        int32_t px = x->pod->has_priority ? x->pod->priority : 0,
+                py = y->pod->has_priority ? y->pod->priority : 0;
+
+        if (x_grows != y_grows)
+                return x_grows ? 1 : -1;
+        if (px != py)
+                return px > py ? -1 : 1;
+        return (int)pod_qos(x->pod) - (int)pod_qos(y->pod);
+}
+
+static void retry_resizes(struct pod_manager *m)
+{
+        _cleanup_free_ struct entry **waiting = calloc(map_size(m->entries) + 1,
+                                                       sizeof(struct entry *));
+        const char *uid;
+        struct entry *e;
+        size_t n = 0;
+
+        if (!waiting)
+                return log_oom();
+        MAP_FOREACH (uid, e, m->entries)
+                if (waits_for_resize(e))
+                        waiting[n++] = e;
+        if (n > 0)
+                qsort(waiting, n, sizeof(struct entry *), by_claim);
+        for (size_t i = 0; i < n; i++)
+                try_resize(waiting[i]);
+}
+
+static int on_resize_due(sd_event_source *s, _unused_ uint64_t usec, void *userdata)
+{
+        struct pod_manager *m = userdata;
+
+        sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        retry_resizes(m);
+        retry_resizes_in(m, RESIZE_AGAIN_USEC);
+        return 0;
+}
+
+/* @pod came anew: it goes on with what it was granted, and asks for what it is to have. */
+static int take_version(struct entry *e, struct pod *pod)
+{
+        json_auto_t *granted = NULL;
+        struct pod *old = e->pod, *version = NULL;
+        _cleanup_err_ struct err err = { 0 };
+        int r = 0;
+
+        if (e->worker && !pod_is_static(pod) && pod_resources_differ(old, pod)) {
+                granted = pod_allocation_json(old);
+                r = pod_with_allocation(pod, granted, &version, &err);
+                if (r < 0)
+                        log_pod_warn(pod, r, "Its resize is passed over: %s", err_text(&err));
+        }
+        if (!version)
+                version = pod_ref(r < 0 ? old : pod);
+        pod_unref(e->desired);
+        e->desired = pod_ref(pod);
+        e->pod = version; /* @old is the caller's */
+        return r;
 }
 
 /* ---- the beginning of a pod ---- */
@@ -246,12 +382,19 @@ static void start_worker(struct entry *e)
 
 static void begin(struct entry *e)
 {
-        bool is_new = !e->pod->deleted_at && !pod_phase_is_terminal(e->pod->phase) &&
-                      !has_remains(e->manager, e->pod->uid);
+        bool is_over = e->pod->deleted_at || pod_phase_is_terminal(e->pod->phase);
+        bool is_new = !is_over && !has_remains(e->manager, e->pod->uid);
 
+        if (!is_over && !pod_is_static(e->pod)) {
+                pod_unref(e->pod);
+                e->pod = allocation_restore(e->manager->ctx, e->desired);
+        }
         if (is_new && check_admission(e) > 0)
                 return;
+        if (is_new)
+                allocation_save(e->manager->ctx, e->pod);
         start_worker(e);
+        retry_resizes_in(e->manager, RESIZE_SOON_USEC);
 }
 
 /* Another static pod of this name that is not gone yet. */
@@ -304,6 +447,7 @@ static struct entry *add_entry(struct pod_manager *m, struct pod *pod)
         }
         e->manager = m;
         e->pod = pod_ref(pod);
+        e->desired = pod_ref(pod);
         return e;
 }
 
@@ -311,17 +455,22 @@ static void update(struct entry *e, struct pod *pod)
 {
         struct pod_manager *m = e->manager;
         struct pod *old = e->pod;
-        bool differs = pod_differs(old, pod) || pod_gates_differ(old, pod);
+        bool differs = pod_differs(e->desired, pod) || pod_gates_differ(e->desired, pod);
+        bool waited = waits_for_resize(e);
 
-        e->pod = pod_ref(pod);
+        take_version(e, pod);
         if (m->ctx->statuses && !pod_is_static(pod) && status_writer_seen(m->ctx->statuses, pod))
                 put_again(e);
         if (e->worker && differs)
-                pod_worker_update(e->worker, pod);
+                pod_worker_update(e->worker, e->pod);
         else if (!e->worker && e->refusal)
                 finish_deletion(e);
         else if (!e->worker && !e->removed && !e->gone && !pod_is_static(pod))
                 begin(e); /* it could not be begun before */
+        if (differs && waits_for_resize(e))
+                retry_resizes_in(m, 0);
+        else if (waited && !waits_for_resize(e))
+                pod_worker_defer_resize(e->worker, NULL, NULL);
         pod_unref(old);
 }
 
@@ -481,31 +630,6 @@ struct pod *pod_manager_find(const struct pod_manager *m, const char *namespace,
         return found ? found->pod : NULL;
 }
 
-json_t *pod_manager_explain(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)
-{
-        const struct entry *e = map_get(m->entries, pod->uid);
-        struct explain_pod p = { .namespace = pod->namespace,
-                                 .name = pod->name,
-                                 .now = now_realtime() };
-
-        if (w)
-                return pod_worker_explain(w);
-        if (e && e->refusal) {
-                p.refusal_reason = json_text_at(e->refusal, "reason");
-                p.refusal_message = json_text_at(e->refusal, "message");
-        } else {
-                p.waits_for_predecessor = pod_is_static(pod);
-        }
-        return pod_explain(&p);
-}
-
-struct pod_worker *pod_manager_worker(const struct pod_manager *m, const char *uid)
-{
-        const struct entry *e = map_get(m->entries, uid);
-
-        return e ? e->worker : NULL;
-}
-
 json_t *pod_manager_pod_json(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)
 {
         const struct entry *e = map_get(m->entries, pod->uid);
@@ -540,6 +664,11 @@ int pod_manager_new(const struct pod_manager_options *options, struct pod_manage
                               m);
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->trim, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time(m->ctx->event, &m->resize, CLOCK_MONOTONIC, 0,
+                                      50 * USEC_PER_MSEC, on_resize_due, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->resize, SD_EVENT_OFF);
         if (r < 0)
                 return err_sys(err, r, "start the pod manager");
         r = orphans_new(m->ctx, is_known, m, &m->orphans, err);
@@ -554,6 +683,7 @@ struct pod_manager *pod_manager_free(struct pod_manager *m)
         if (!m)
                 return NULL;
         sd_event_source_disable_unref(m->trim);
+        sd_event_source_disable_unref(m->resize);
         orphans_free(m->orphans);
         map_free_with(m->entries, entry_free);
         map_free_with(m->waiting, free);

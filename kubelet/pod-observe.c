@@ -251,6 +251,7 @@ static struct instance to_instance(struct observer *o, const struct context *ctx
                 [CONTAINER_UNKNOWN] = INSTANCE_UNKNOWN,
         };
         const char *hash = string_map_get(c->labels, LABEL_HASH);
+        const char *amounts = string_map_get(c->labels, LABEL_AMOUNTS);
         struct instance i = {
                 .id = c->id,
                 .state = states[c->state],
@@ -272,6 +273,7 @@ static struct instance to_instance(struct observer *o, const struct context *ctx
 
         if (!hash || text_to_u64(hash, &i.hash) < 0)
                 i.hash = 0;
+        i.has_amounts = amounts && container_amounts_parse(amounts, &i.amounts) == 0;
         fill_image(ctx, c, &i);
         return i;
 }

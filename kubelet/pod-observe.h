@@ -19,6 +19,7 @@
 #define LABEL_MESSAGE_FILE   "io.kubernetes.container.terminationMessageFile"
 #define LABEL_MESSAGE_POLICY "io.kubernetes.container.terminationMessagePolicy"
 #define LABEL_GRACE          "io.kubernetes.pod.terminationGracePeriod"
+#define LABEL_AMOUNTS        "io.kubernetes.container.resources" /* container_amounts_format() */
 #define LABEL_ATTEMPT        "io.kubernetes.sandbox.attempt"
 #define LABEL_CGROUP         "io.kubernetes.pod.cgroup" /* of a sandbox: the cgroup above it */
 

@@ -6,7 +6,7 @@
  * 0: not yet.
  */
 #pragma once
-#include "kubelet/pod.h"
+#include "kubelet/pod-allocation.h"
 
 enum instance_state {
         INSTANCE_CREATED, /* made, not started */
@@ -28,8 +28,10 @@ struct instance {       /* one container of the runtime */
         const char *image;    /* as the runtime calls it: what containerStatuses[].image shows */
         const char *image_id; /* "repo@sha256:…" or "sha256:…" */
         uint64_t hash;        /* container_definition_hash() it was started with */
-        bool old_sandbox;     /* it ran in an older sandbox than the newest */
-        bool has_user;        /* uid, gid and groups are known */
+        bool has_amounts;     /* it is known what it was configured with */
+        struct container_amounts amounts;
+        bool old_sandbox; /* it ran in an older sandbox than the newest */
+        bool has_user;    /* uid, gid and groups are known */
         uint32_t uid, gid;
         const uint32_t *groups;
         size_t n_groups;

@@ -10,6 +10,7 @@ struct verdict { /* of one condition */
         bool is_true;
         const char *reason; /* NULL: none */
         char *message;      /* owned; NULL: none */
+        int64_t generation; /* 0: that of the pod */
 };
 
 struct judging {
@@ -65,6 +66,7 @@ static const json_t *previous(const struct judging *j)
 static int add(struct judging *j, const char *type, const struct verdict *v, bool with_generation)
 {
         const char *status = v->is_true ? "True" : "False";
+        int64_t generation = v->generation ? v->generation : j->in->pod->generation;
         const json_t *old = condition_of(previous(j), type);
         json_t *since = json_object_get(old, "lastTransitionTime");
         json_t *c = json_pack("{s:s, s:s, s:n}", "type", type, "status", status, "lastProbeTime");
@@ -76,8 +78,8 @@ static int add(struct judging *j, const char *type, const struct verdict *v, boo
                 r = json_set_text(c, "reason", v->reason);
         if (r == 0 && v->message)
                 r = json_set(c, "message", status_text(v->message, SIZE_MAX));
-        if (r == 0 && with_generation && j->in->pod->generation != 0)
-                r = json_set(c, "observedGeneration", json_integer(j->in->pod->generation));
+        if (r == 0 && with_generation && generation != 0)
+                r = json_set(c, "observedGeneration", json_integer(generation));
         if (r < 0) {
                 json_decref(c);
                 return r;
@@ -298,6 +300,16 @@ static int add_disruption(struct judging *j)
         return j->in->disruption_target ? add(j, "DisruptionTarget", &v, true) : 0;
 }
 
+static int add_resize(struct judging *j, const char *type, const struct resize_condition *c)
+{
+        const struct verdict v = { .is_true = true,
+                                   .reason = c->reason,
+                                   .message = c->message,
+                                   .generation = c->generation };
+
+        return c->is_set && !pod_phase_is_terminal(j->phase) ? add(j, type, &v, true) : 0;
+}
+
 json_t *status_conditions(const struct pod_status_input *in, const struct status_lists *lists,
                           enum pod_phase phase)
 {
@@ -306,6 +318,10 @@ json_t *status_conditions(const struct pod_status_input *in, const struct status
         struct judging j = { in, lists, phase, json_array() };
         int r = j.list ? add_foreign(&j) : -ENOMEM;
 
+        if (r == 0 && in->resize)
+                r = add_resize(&j, "PodResizePending", &in->resize->pending);
+        if (r == 0 && in->resize)
+                r = add_resize(&j, "PodResizeInProgress", &in->resize->in_progress);
         if (r == 0)
                 r = add_disruption(&j);
         if (r == 0)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/pod-status-parts.h"
 #include "kubelet/reason.h"
@@ -186,12 +187,39 @@ static void put_list(const struct building *b, json_t *o, const char *key,
                 put(b, o, key, string_map_to_json(m));
 }
 
-static void set_resources(const struct building *b, json_t *status, const struct pod_container *c)
+/* In the place of what was allocated, where the container runs with something else yet. */
+static void put_actual(const struct building *b, json_t *list, const char *name, int64_t actual,
+                       int64_t allocated)
 {
-        json_t *resources = json_object();
+        char text[QUANTITY_TEXT_MAX];
+
+        if (!json_object_get(list, name) || actual == allocated)
+                return;
+        put(b, list, name,
+            json_string(streq(name, "cpu") ? quantity_format_milli(actual, text)
+                                           : quantity_format_bytes(actual, text)));
+}
+
+/*
+ * What was allocated; of a running container's cpu and memory what it was configured with, as
+ * configured: reading it back would show the kernel's roundings.
+ */
+static void set_resources(const struct building *b, json_t *status, const struct pod_container *c,
+                          const struct instance *i)
+{
+        json_t *resources = json_object(), *limits, *requests;
+        struct container_amounts wanted = container_amounts_of(b->in->pod, c);
 
         put_list(b, resources, "limits", &c->resources.limits);
         put_list(b, resources, "requests", &c->resources.requests);
+        if (i->state == INSTANCE_RUNNING && i->has_amounts) {
+                limits = json_object_get(resources, "limits");
+                requests = json_object_get(resources, "requests");
+                put_actual(b, limits, "cpu", i->amounts.cpu_limit, wanted.cpu_limit);
+                put_actual(b, limits, "memory", i->amounts.memory_limit, wanted.memory_limit);
+                put_actual(b, requests, "cpu", i->amounts.cpu_request, wanted.cpu_request);
+                put_actual(b, requests, "memory", i->amounts.memory_request, wanted.memory_request);
+        }
         put(b, status, "resources", resources);
         put_list(b, status, "allocatedResources", &c->resources.requests);
 }
@@ -295,7 +323,7 @@ static json_t *observed_status(const struct building *b, const struct pod_contai
                 return NULL;
         if (c->n_mounts > 0)
                 put(b, status, "volumeMounts", volume_mounts(b, c));
-        set_resources(b, status, c);
+        set_resources(b, status, c, i);
         if (i->has_user)
                 set_user(b, status, i);
         return status;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/pod-status-parts.h"
 #include "kubelet/qos.h"
@@ -329,19 +330,74 @@ static void put_addresses(struct output *out)
         }
 }
 
-static void put_resources(struct output *out)
+static bool is_resizable(const char *name)
 {
-        const struct pod_resources *r = &out->in->pod->resources;
+        return streq(name, "cpu") || streq(name, "memory");
+}
 
-        if (r->limits.n > 0 && r->requests.n > 0)
-                put(out, "resources",
-                    json_pack("{s:o, s:o}", "limits", string_map_to_json(&r->limits), "requests",
-                              string_map_to_json(&r->requests)));
-        else if (r->requests.n > 0)
-                put(out, "resources",
-                    json_pack("{s:o}", "requests", string_map_to_json(&r->requests)));
-        if (r->requests.n > 0)
-                put(out, "allocatedResources", string_map_to_json(&r->requests));
+/* One amount in its list; as the spec has it where that means the same. */
+static void put_amount(struct output *out, json_t *list, const struct string_map *spec,
+                       const char *name, int64_t value)
+{
+        bool cpu = streq(name, "cpu");
+        int64_t own = cpu ? pod_resource_milli(spec, name) : pod_resource_value(spec, name);
+        char text[QUANTITY_TEXT_MAX];
+
+        if (own == value)
+                snprintf(text, sizeof text, "%s", string_map_get(spec, name));
+        else if (cpu)
+                quantity_format_milli(value, text);
+        else
+                quantity_format_bytes(value, text);
+        if (json_set(list, name, json_string(text)) < 0)
+                out->failed = true;
+}
+
+/*
+ * requests or limits of the whole pod. While it runs: what its spec says of itself, and cpu and
+ * memory as its cgroup has them. New reference.
+ */
+static json_t *pod_amounts(struct output *out, const struct amounts *sum, bool limits, bool runs)
+{
+        const struct pod *pod = out->in->pod;
+        const struct string_map *spec = limits ? &pod->resources.limits : &pod->resources.requests;
+        json_t *list = runs ? string_map_to_json(spec) : json_object();
+
+        for (size_t i = 0; i < sum->n; i++) {
+                const char *name = sum->list[i].name;
+                int64_t value = sum->list[i].value;
+                bool in_cgroup = value > 0 && is_resizable(name) &&
+                                 (!limits || pod_limit_is_declared(pod, name));
+
+                if (runs ? in_cgroup : value >= 0)
+                        put_amount(out, list, spec, name, value);
+        }
+        return list;
+}
+
+static void put_pod_level(struct output *out, enum pod_phase phase)
+{
+        _cleanup_(amounts_done)
+        struct amounts requests = { 0 }, limits = { 0 };
+        json_auto_t *resources = json_object(), *list = NULL;
+
+        if (pod_requests(out->in->pod, &requests) < 0 || pod_limits(out->in->pod, &limits) < 0) {
+                out->failed = true;
+                return;
+        }
+        for (int k = 0; k < 2; k++) {
+                json_decref(list);
+                list = pod_amounts(out, k ? &limits : &requests, k, phase == POD_RUNNING);
+                if (json_object_size(list) > 0 &&
+                    json_set(resources, k ? "limits" : "requests", json_incref(list)) < 0)
+                        out->failed = true;
+        }
+        if (json_object_size(resources) > 0)
+                put(out, "resources", json_incref(resources));
+        json_decref(list);
+        list = pod_amounts(out, &requests, false, false);
+        if (json_object_size(list) > 0)
+                put(out, "allocatedResources", json_incref(list));
 }
 
 /*
@@ -439,7 +495,7 @@ json_t *pod_status_build(const struct pod_status_input *in)
         put_addresses(&out);
         put_start_time(&out);
         put_class(&out);
-        put_resources(&out);
+        put_pod_level(&out, phase);
         return finish(&out);
 }
 

@@ -6,6 +6,15 @@
 #include "kubelet/pod-actions.h"
 #include "kubelet/pod-observed.h"
 
+struct resize_condition { /* PodResizePending or PodResizeInProgress */
+        bool is_set;
+        char *reason, *message; /* owned by whoever keeps it; NULL: none */
+        int64_t generation;     /* of the spec that it is about */
+};
+struct resize_conditions {
+        struct resize_condition pending, in_progress;
+};
+
 struct pod_status_input {
         const struct pod *pod;
         const struct pod_observed *seen;
@@ -15,7 +24,8 @@ struct pod_status_input {
                                    transition times, foreign conditions; or NULL */
         const json_t *shown;    /* the API's, where others may have written conditions that the pod
                                    waits for (readiness gates); NULL: those of @previous do */
-        usec_t now;             /* CLOCK_REALTIME */
+        const struct resize_conditions *resize; /* NULL: none */
+        usec_t now;                             /* CLOCK_REALTIME */
         bool is_terminal;   /* the worker: nothing runs and nothing will run again ("podIsTerminal")
                              */
         bool is_terminated; /* and it is cleaned up: what never ended becomes ContainerStatusUnknown

@@ -39,11 +39,6 @@ static const char *const state_names[] = {
 };
 static_assert(ARRAY_SIZE(state_names) == _POD_WORKER_STATE_MAX, "a state has no name");
 
-const char *pod_worker_state_name(enum pod_worker_state state)
-{
-        return state_names[state];
-}
-
 struct pod *pod_worker_pod(const struct pod_worker *w)
 {
         return w->pod;
@@ -106,9 +101,6 @@ static void set_state(struct pod_worker *w, enum pod_worker_state next, const ch
         log_pod_info(w->pod, "%s -> %s: %s", state_names[w->state], state_names[next], why);
         pod_step(&w->timeline, w->pod, -1, state_names[next]);
         w->state = next;
-        w->state_since = now_realtime();
-        if (free_and_strdup(&w->state_why, why) < 0)
-                log_oom();
 }
 
 /* ---- observing ---- */
@@ -142,7 +134,7 @@ static void observe_probes(struct pod_worker *w, struct observation *o)
         }
 }
 
-int pod_worker_look_at(struct pod_worker *w, struct observation *o)
+static int look_at(struct pod_worker *w, struct observation *o)
 {
         int r = observe(w->observer, w->ctx, w->pod, o);
 
@@ -151,8 +143,7 @@ int pod_worker_look_at(struct pod_worker *w, struct observation *o)
         return r;
 }
 
-void pod_worker_decide(struct pod_worker *w, const struct observation *o,
-                       struct pod_actions *actions)
+static void decide(struct pod_worker *w, const struct observation *o, struct pod_actions *actions)
 {
         _cleanup_free_ struct crash_backoff *backoffs = calloc(w->n_slots + 1, sizeof *backoffs);
 
@@ -183,6 +174,7 @@ static struct pod_status_input status_input(const struct pod_worker *w, const st
                 /* volumes come before the sandbox in the kubelet: a pod that waits for them shows
                    none */
                 .new_sandbox_needed = !o->seen.sandbox_ready || (!volumes_ready && !o->n_instances),
+                .resize = &w->resize.conditions,
                 .forced_reason = w->forced_reason,
                 .forced_message = w->forced_message,
                 .disruption_target = w->forced_reason && !w->is_own_fault,
@@ -212,32 +204,6 @@ static void tell_status(struct pod_worker *w, const struct observation *o,
         w->ops.on_status(w, status, w->userdata);
 }
 
-/* ---- the timeline ---- */
-
-/* Ends and readiness, which the observation shows; all else is noted where it is done. */
-static void note_changes(struct pod_worker *w, const struct observation *o)
-{
-        for (size_t i = 0; i < o->n_containers; i++) {
-                const struct container_observed *c = &o->containers[i];
-                const struct instance *n = newest_instance(c);
-                struct slot *s = &w->slots[i];
-                bool runs = n && n->state == INSTANCE_RUNNING;
-                bool is_ready = runs && c->readiness != PROBE_VERDICT_FAILURE &&
-                                (!pod_container_at(w->pod, i)->startup ||
-                                 c->startup == PROBE_VERDICT_SUCCESS) &&
-                                (!s->start || !pod_container_at(w->pod, i)->post_start);
-
-                if (s->was_ready != is_ready && (runs || is_ready))
-                        pod_step(&w->timeline, w->pod, (int)i, is_ready ? "ready" : "not ready");
-                s->was_ready = is_ready;
-                if (!n || n->state != INSTANCE_EXITED || s->exit_noted == n->finished_at)
-                        continue;
-                s->exit_noted = n->finished_at;
-                pod_step_at(&w->timeline, w->pod, (int)i, "exited", (uint32_t)n->exit_code,
-                            n->finished_at);
-        }
-}
-
 /* ---- sandbox ---- */
 
 static void sandbox_failed(struct pod_worker *w, const struct err *err)
@@ -248,10 +214,6 @@ static void sandbox_failed(struct pod_worker *w, const struct err *err)
                      pause / USEC_PER_SEC, err_text(err));
         pod_event(w->ctx, w->pod, NULL, EVENT_WARNING, "FailedCreatePodSandBox",
                   "Failed to create pod sandbox: %s", err_text(err));
-        w->sandbox_failures++;
-        if (free_and_strdup(&w->sandbox_problem, err_text(err)) < 0)
-                log_oom();
-        pod_step(&w->timeline, w->pod, -1, "sandbox failed");
         w->sandbox_retry_at = now_monotonic() + pause;
         pod_worker_wake_by(w, w->sandbox_retry_at);
 }
@@ -266,8 +228,6 @@ static void on_sandbox_run(int r, _unused_ const char *sandbox_id, const struct 
                 sandbox_failed(w, err);
         } else {
                 backoff_reset(&w->sandbox_backoff);
-                w->sandbox_failures = 0;
-                free_and_strdup(&w->sandbox_problem, NULL);
                 pod_step(&w->timeline, w->pod, -1, "sandbox");
         }
         pod_worker_poke(w);
@@ -290,6 +250,8 @@ static void ensure_sandbox(struct pod_worker *w, const struct pod_actions *actio
         if (pod_sandbox_run(w->ctx, w->pod, actions->attempt, on_sandbox_run, w, &w->sandbox_op,
                             &err) < 0)
                 sandbox_failed(w, &err);
+        else
+                pod_resize_set_applied(&w->resize, w->pod);
 }
 
 static void on_sandbox_stopped(int r, const struct err *err, void *userdata)
@@ -392,9 +354,6 @@ static void clean_up(struct pod_worker *w)
         if (r < 0) {
                 usec_t pause = backoff_next(&w->cleanup_backoff);
 
-                if (free_and_strdup(&w->cleanup_problem, err_text(&err)) < 0)
-                        log_oom();
-                w->cleanup_retry_at = now_monotonic() + pause;
                 if (pause >= USEC_PER_SEC)
                         log_pod_warn(w->pod, r, "Failed to clean up after it, trying again: %s",
                                      err_text(&err));
@@ -403,9 +362,16 @@ static void clean_up(struct pod_worker *w)
         }
         w->volumes = pod_volumes_free(w->volumes);
         w->objects = pod_objects_free(w->objects);
-        pod_worker_drop_files(w);
         set_state(w, POD_WORKER_FINISHED, "volumes and cgroup are gone");
         pod_worker_poke(w);
+}
+
+static void resize(struct pod_worker *w, struct observation *o)
+{
+        usec_t again = pod_resize_sync(&w->resize, w->ctx, w->pod, o);
+
+        if (again != USEC_NEVER)
+                pod_worker_wake_by(w, again);
 }
 
 static void look(struct pod_worker *w)
@@ -416,13 +382,12 @@ static void look(struct pod_worker *w)
         enum pod_worker_state before = w->state;
 
         pod_worker_reap_stops(w);
-        if (pod_worker_look_at(w, &o) < 0) {
+        if (look_at(w, &o) < 0) {
                 pod_worker_wake_by(w, now_monotonic() + USEC_PER_SEC);
                 return log_oom();
         }
-        note_changes(w, &o);
         if (w->state == POD_WORKER_SYNCING) {
-                pod_worker_decide(w, &o, &actions);
+                decide(w, &o, &actions);
                 in = status_input(w, &o, &actions, NULL);
                 if (pod_phase_is_terminal(pod_status_phase(&in)))
                         set_state(w, POD_WORKER_TERMINATING,
@@ -430,6 +395,7 @@ static void look(struct pod_worker *w)
         }
         switch (w->state) {
         case POD_WORKER_SYNCING:
+                resize(w, &o);
                 tell_status(w, &o, &actions);
                 sync_pod(w, &o, &actions);
                 pod_worker_trim_instances(w, &o);
@@ -571,6 +537,19 @@ void pod_worker_update(struct pod_worker *w, struct pod *pod)
         pod_worker_poke(w);
 }
 
+void pod_worker_resize(struct pod_worker *w, struct pod *pod)
+{
+        pod_worker_update(w, pod);
+        pod_resize_set_started(&w->resize, w->ctx, pod);
+}
+
+void pod_worker_defer_resize(struct pod_worker *w, const struct pod *desired, const char *message)
+{
+        if (desired ? pod_resize_set_pending(&w->resize, w->ctx, desired, message)
+                    : pod_resize_clear_pending(&w->resize))
+                pod_worker_poke(w);
+}
+
 static void erase_container(const struct container_status *c, void *userdata)
 {
         struct pod_worker *w = userdata;
@@ -610,6 +589,16 @@ void pod_worker_erase(struct pod_worker *w)
         strv_free(ids.ids);
         pod_logs_remove(w->ctx, w->pod);
         image_puller_forget(w->puller, w->pod->uid);
+}
+
+json_t *pod_worker_explain(const struct pod_worker *w)
+{
+        json_t *o = json_pack("{s:s, s:o}", "worker", state_names[w->state], "timeline",
+                              pod_timeline_to_json(&w->timeline, w->pod));
+        _cleanup_free_ char *missing = w->volumes ? pod_volumes_missing(w->volumes) : NULL;
+
+        json_set_text(o, "volumes", missing);
+        return o;
 }
 
 /* What the API said of running containers before we came: it holds until a probe says otherwise. */
@@ -659,8 +648,6 @@ int pod_worker_new(const struct context *ctx, struct image_puller *puller, struc
                 .ops = *ops,
                 .userdata = userdata,
                 .grace_sec = -1,
-                .seen_at = now_realtime(),
-                .state_since = now_realtime(),
                 .observer = observer_new(),
                 .status_text = strdup_null(pod->status_text),
                 .sandbox_backoff = { SANDBOX_RETRY_FIRST_USEC, SANDBOX_RETRY_MAX_USEC, 0 },
@@ -684,6 +671,7 @@ int pod_worker_new(const struct context *ctx, struct image_puller *puller, struc
                 return err_sys(err, r, "take care of the pod");
         }
         adopt_status(w);
+        pod_resize_init(&w->resize, pod);
         if (pod->deleted_at)
                 set_state(w, POD_WORKER_TERMINATING, "it was deleted from the API");
         else if (pod_phase_is_terminal(pod->phase))
@@ -714,6 +702,7 @@ struct pod_worker *pod_worker_free(struct pod_worker *w)
                 free(s->restart_id);
         }
         free(w->slots);
+        pod_resize_done(&w->resize);
         runtime_op_abandon(w->sandbox_op);
         runtime_op_abandon(w->sandbox_stop_op);
         sd_event_source_disable_unref(w->look);
@@ -724,9 +713,6 @@ struct pod_worker *pod_worker_free(struct pod_worker *w)
         observer_free(w->observer);
         pod_timeline_done(&w->timeline);
         free(w->status_text);
-        free(w->state_why);
-        free(w->sandbox_problem);
-        free(w->cleanup_problem);
         free(w->forced_reason);
         free(w->forced_message);
         pod_unref(w->pod);

@@ -39,6 +39,10 @@ struct pod_worker *pod_worker_free(struct pod_worker *w);
 
 /* The API or the manifest has a new version of it. */
 void pod_worker_update(struct pod_worker *w, struct pod *pod);
+/* A resize was granted: @pod, with the new resources, takes the place of the old version. */
+void pod_worker_resize(struct pod_worker *w, struct pod *pod);
+/* It was not, for now: @message says why. @desired NULL: nobody waits for a resize any more. */
+void pod_worker_defer_resize(struct pod_worker *w, const struct pod *desired, const char *message);
 /* Something of it changed in the runtime, in a probe or elsewhere: looks again, from the loop. */
 void pod_worker_poke(struct pod_worker *w);
 /* The Services are known now: environments can be made. */
@@ -59,20 +63,12 @@ void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason
  */
 bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *message,
                       bool is_disruption);
-/**
- * pod_worker_restart() - containers are stopped with their grace period and started anew, whatever
- * the restart policy; of what waits for the end of a back-off the back-off is forgotten
- * @container: its name; NULL: all regular containers and sidecars
- * Return: how many; -ENOENT: no such container; -EINVAL: the pod ends, or has ended.
- */
-int pod_worker_restart(struct pod_worker *w, const char *container, struct err *err);
 /* Records, logs and dead containers go too: the pod has left the API. Only when FINISHED. */
 void pod_worker_erase(struct pod_worker *w);
 
 struct pod *pod_worker_pod(const struct pod_worker *w); /* borrowed */
 enum pod_worker_state pod_worker_state(const struct pod_worker *w);
 const struct pod_probes *pod_worker_probes(const struct pod_worker *w); /* borrowed */
-const char *pod_worker_state_name(enum pod_worker_state state);
 json_t *pod_worker_status(const struct pod_worker *w); /* newest, or NULL; new reference */
-/* What it is at and waits for, and its timeline, for the local socket; new reference. */
-json_t *pod_worker_explain(struct pod_worker *w);
+/* "pulling image of 'web'": what it is at, in words, for the local socket; owned. */
+json_t *pod_worker_explain(const struct pod_worker *w);

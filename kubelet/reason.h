@@ -49,6 +49,7 @@ enum { EXIT_CODE_LOST = 137, EXIT_CODE_START_ERROR = 128 };
 #define REASON_NOT_INITIALIZED      "ContainersNotInitialized"
 #define REASON_GATES_NOT_READY      "ReadinessGatesNotReady"
 #define REASON_UNKNOWN_STATUSES     "UnknownContainerStatuses"
+#define REASON_RESIZE_DEFERRED      "Deferred"
 #define REASON_RESTART_ALL_STARTED  "RestartAllContainersStarted"
 #define REASON_RESTART_ALL_RULE     "container exited with restart policy rule"
 #define REASON_DEADLINE_EXCEEDED    "DeadlineExceeded"

@@ -38,8 +38,7 @@ struct remote_ops {
 struct remote_options {
         sd_event *event;
         struct remote_wants wants;
-        bool is_local;    /* frames of the local socket are spoken, too */
-        usec_t idle_usec; /* no byte either way: the connection ends; USEC_NEVER: it may be idle */
+        usec_t idle_usec; /* no byte either way: the connection ends */
         const struct remote_ops *ops;
         void *userdata;
 };

@@ -51,6 +51,9 @@ void cgroup_leaf_done(struct cgroup_leaf *leaf);
 int cgroup_create_container(struct cgroup_tree *t, const char *parent, const char *id,
                             const struct oci_resources *r, struct cgroup_leaf *ret,
                             struct err *err);
+/* Other limits for it; what is OCI_UNSET stays. -ENOENT when it does not exist. */
+int cgroup_update_container(struct cgroup_tree *t, const char *parent, const char *id,
+                            const struct oci_resources *r, struct err *err);
 /* SIGKILL to all of it, forks under way included. 0 when it does not exist. */
 int cgroup_kill_container(struct cgroup_tree *t, const char *parent, const char *id);
 /* Removes the leaf; while it is still populated, tries again from the loop. */

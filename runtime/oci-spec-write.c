@@ -300,3 +300,10 @@ json_t *oci_spec_to_json(const struct oci_spec *spec)
         r |= json_set(o, "linux", linux_of(spec));
         return built(o, r);
 }
+
+int oci_config_update_resources(json_t *config, const struct oci_resources *res)
+{
+        json_auto_t *changes = json_pack("{s:{s:o}}", "linux", "resources", resources_of(res));
+
+        return changes && json_object_update_recursive(config, changes) == 0 ? 0 : -ENOMEM;
+}

@@ -136,6 +136,8 @@ void oci_resources_init(struct oci_resources *r);
 void oci_resources_done(struct oci_resources *r);
 /* The document config.json; new reference, NULL without memory. */
 json_t *oci_spec_to_json(const struct oci_spec *spec);
+/* Its linux.resources with what @r sets put in the place of what was there. 0 or -ENOMEM. */
+int oci_config_update_resources(json_t *config, const struct oci_resources *r);
 /* -EINVAL and the field's path in @err. @ret was initialised; the caller frees it in both cases. */
 int oci_spec_parse(const json_t *config, struct oci_spec *ret, struct err *err);
 /* For building: appends to the vectors. 0 or -ENOMEM. @options: comma-separated. */

@@ -58,8 +58,6 @@ DEFINE_CLEANUP(struct runtime *, runtime_free)
 /* What this machine lacks ("cgroup controller 'memory': no memory limits apply"): a list for the
  * log and a node condition. */
 char *const *runtime_missing_features(const struct runtime *rt);
-/* Some of what was removed (containers, images) still takes its place on disk. */
-bool runtime_is_removing(const struct runtime *rt);
 /* The callback will not come; the operation ends by itself. NULL is fine. Returns NULL. */
 struct runtime_op *runtime_op_abandon(struct runtime_op *op);
 
@@ -194,6 +192,15 @@ int container_start(struct runtime *rt, const char *container_id, runtime_done_f
 /* To its first process; SIGKILL goes to the whole cgroup. -ESRCH when it does not run. The end is
  * told by on_container_changed. */
 int container_kill(struct runtime *rt, const char *container_id, int signal, struct err *err);
+/**
+ * container_update() - other limits for a running container, in force on return
+ * @resources: what is OCI_UNSET stays as it is
+ * @label:     takes the place of the label of this name in its record; NULL: none
+ * Return: 0; -ESRCH when it does not run; what the kernel says to a value.
+ */
+int container_update(struct runtime *rt, const char *container_id,
+                     const struct oci_resources *resources, const struct string_map_entry *label,
+                     struct err *err);
 /* Forgets an exited container: record, upper directory. Its log files are the caller's. */
 int container_remove(struct runtime *rt, const char *container_id, struct err *err);
 int container_reopen_log(struct runtime *rt, const char *container_id, struct err *err);
@@ -207,8 +214,6 @@ void container_foreach(const struct runtime *rt, const char *sandbox_id, /* NULL
  */
 int container_inspect(const struct runtime *rt, const char *container_id, json_t **ret,
                       struct err *err);
-/* Throws away what an exited container wrote to its root, and keeps all else of it. Idempotent. */
-void container_drop_layer(struct runtime *rt, const char *container_id);
 /* Where what it writes to its root lies on disk; owned. NULL: no such container, or no memory. */
 char *container_layer_path(const struct runtime *rt, const char *container_id);
 /* -ENOENT: it has no cgroup any more. */
@@ -259,10 +264,7 @@ struct image_info {
         char *const *repo_tags;    /* "docker.io/library/busybox:1.37" */
         char *const *repo_digests; /* "docker.io/library/busybox@sha256:…" */
         uint64_t size;             /* bytes on disk, all layers */
-        usec_t pulled_at;          /* CLOCK_REALTIME */
-        usec_t last_used_at; /* when a container that used it was removed; 0: none since the start
-                              */
-        unsigned n_users;    /* containers, also dead ones, that are made from it */
+        usec_t pulled_at;
         /* of its config; T2 data */
         char *const *entrypoint, *const *cmd, *const *env;
         const char *user, *working_dir, *stop_signal;

@@ -105,11 +105,6 @@ void image_store_release(struct image_store *s, const char *image_id)
         s->held--;
 }
 
-bool image_store_is_removing(_unused_ const struct image_store *s)
-{
-        return false;
-}
-
 /* ---- once per program ---- */
 
 static void make_dir(const char *name)
@@ -448,25 +443,31 @@ struct rig_answer rig_run_sandbox(const struct sandbox_config *config)
         return a;
 }
 
+struct rig_answer rig_create_from(const char *sandbox_id, const struct container_config *config)
+{
+        _cleanup_err_ struct err err = { 0 };
+        struct rig_answer a = { 0 };
+        int r = container_create(rig, sandbox_id, config, on_id, &a, NULL, &err);
+
+        if (r < 0)
+                answered(&a, r, NULL, &err);
+        rig_wait(&a.done);
+        oci_spec_done((struct oci_spec *)config->spec);
+        return a;
+}
+
 struct rig_answer rig_create(const char *sandbox_id, struct oci_spec *spec)
 {
         static unsigned n;
         _cleanup_free_ char *log = text_printf("%s/log/%u/0.log", rig_dir, n++);
-        struct container_config config = {
+        const struct container_config config = {
                 .image_id = spec->root_path ? NULL : rig_image_id,
                 .image_name = "busybox",
                 .spec = spec,
                 .log_path = log,
         };
-        _cleanup_err_ struct err err = { 0 };
-        struct rig_answer a = { 0 };
-        int r = container_create(rig, sandbox_id, &config, on_id, &a, NULL, &err);
 
-        if (r < 0)
-                answered(&a, r, NULL, &err);
-        rig_wait(&a.done);
-        oci_spec_done(spec);
-        return a;
+        return rig_create_from(sandbox_id, &config);
 }
 
 struct rig_answer rig_start(const char *id)

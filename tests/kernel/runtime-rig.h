@@ -40,6 +40,8 @@ void rig_idle(unsigned msec);
 /* Their answers; the id is "" on failure. */
 struct rig_answer rig_run_sandbox(const struct sandbox_config *config); /* NULL: a plain one */
 struct rig_answer rig_create(const char *sandbox_id, struct oci_spec *spec);
+/* The same of a whole configuration; its spec is done after. */
+struct rig_answer rig_create_from(const char *sandbox_id, const struct container_config *config);
 struct rig_answer rig_start(const char *id);
 struct rig_answer rig_stop(const char *sandbox_id);
 /* Create and start; the test fails when that does. Returns an id that stays good for 32 calls. */

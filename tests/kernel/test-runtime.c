@@ -65,31 +65,6 @@ TEST(a_container_runs_to_its_end_and_its_status_tells)
         rig_down();
 }
 
-TEST(what_a_container_wrote_to_its_root_can_go_when_it_has_ended_and_all_else_of_it_stays)
-{
-        _cleanup_free_ char *layer = NULL, *file = NULL;
-        const char *id;
-
-        rig_up();
-        run_sandbox();
-        id = rig_begin_shell(sandbox, "echo out; echo data > /tmp/file; sleep 0.3; exit 3");
-        layer = container_layer_path(rig, id);
-        file = text_printf("%s/tmp/file", layer);
-        CHECK(layer && file);
-        container_drop_layer(rig, id); /* it still runs */
-        rig_wait_exit(id);
-        CHECK(exists(file));
-        container_drop_layer(rig, id);
-        container_drop_layer(rig, id);
-        CHECK(!exists(layer));
-        rig_restart();
-        CHECK_INT(container_find(rig, id)->exit_code, 3);
-        CHECK_CONTAINS(rig_log_of(id), "out\n");
-        container_drop_layer(rig, id);
-        CHECK(container_remove(rig, id, NULL) == 0);
-        rig_down();
-}
-
 TEST(labels_and_configuration_come_back)
 {
         struct string_map_entry entry = { (char *)"pod", (char *)"web-0" };
@@ -116,6 +91,41 @@ TEST(labels_and_configuration_come_back)
         CHECK(container_inspect(rig, a.id, &doc, NULL) == 0);
         CHECK_STR(json_string_value(json_path(doc, "root", "path", NULL)), "rootfs");
         CHECK_CONTAINS(json_string_value(json_path(doc, "linux", "cgroupsPath", NULL)), a.id);
+        rig_down();
+}
+
+TEST(limits_of_a_running_container_change_with_its_record)
+{
+        struct string_map_entry entry = { (char *)"size", (char *)"small" },
+                                larger = { (char *)"size", (char *)"large" },
+                                other = { (char *)"colour", (char *)"red" };
+        struct container_config config = { .labels = { &entry, 1 }, .image_id = rig_image_id };
+        struct oci_resources r;
+        struct rig_answer a;
+        json_auto_t *doc = NULL;
+        struct oci_spec spec;
+
+        rig_up();
+        run_sandbox();
+        rig_make_spec(&spec, "exec sleep 100");
+        spec.resources.memory_limit = 64 << 20;
+        spec.resources.cpu_shares = 512;
+        config.spec = &spec;
+        a = rig_create_from(sandbox, &config);
+        CHECK_INT(a.r, 0);
+        oci_resources_init(&r);
+        r.memory_limit = r.memory_swap = 128 << 20;
+        CHECK_INT(container_update(rig, a.id, &r, &larger, NULL), -ESRCH); /* not started yet */
+        CHECK_INT(rig_start(a.id).r, 0);
+        CHECK_INT(container_update(rig, a.id, &r, &larger, NULL), 0);
+        CHECK_INT(container_update(rig, a.id, &r, &other, NULL), -ENOENT);
+        rig_restart();
+        CHECK_STR(string_map_get(container_find(rig, a.id)->labels, "size"), "large");
+        CHECK_INT(container_inspect(rig, a.id, &doc, NULL), 0);
+        CHECK_INT(json_integer_value(json_path(doc, "linux", "resources", "memory", "limit", NULL)),
+                  128 << 20);
+        CHECK_INT(json_integer_value(json_path(doc, "linux", "resources", "cpu", "shares", NULL)),
+                  512);
         rig_down();
 }
 

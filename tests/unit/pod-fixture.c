@@ -86,7 +86,8 @@ static struct instance instance_of(const struct pod_container *c, const json_t *
 {
         static const char *const states[] = { "created", "running", "exited", "unknown", NULL };
         const char *image = json_text_at(o, "image"), *image_id = json_text_at(o, "imageID");
-        const char *id = json_text_at(o, "id");
+        const char *id = json_text_at(o, "id"), *amounts = json_text_at(o, "amounts");
+        struct container_amounts parsed = { 0 };
         uint64_t hash = container_definition_hash(c);
 
         return (struct instance){
@@ -106,6 +107,8 @@ static struct instance instance_of(const struct pod_container *c, const json_t *
                 .hash = bool_at(o, "changed") ? hash + 1 : hash,
                 .old_sandbox = bool_at(o, "old"),
                 .has_user = json_object_get(o, "uid") != NULL,
+                .has_amounts = amounts && container_amounts_parse(amounts, &parsed) == 0,
+                .amounts = parsed,
                 .uid = (uint32_t)number_at(o, "uid", 0),
                 .gid = (uint32_t)number_at(o, "gid", 0),
         };

@@ -21,7 +21,8 @@ void check_json(const json_t *actual, const char *expected);
  *    'startup':'success','liveness':'failure','readiness':'success','startedBefore':true,
  *    'readyBefore':true,'mustRestart':true,'waiting':['ErrImagePull','text']}}
  * An instance: state, code, oom, startFailed, lost, message, created, started, finished (seconds),
- * count, old (of an older sandbox), changed (another definition), image, imageID, id, uid, gid.
+ * count, old (of an older sandbox), changed (another definition), image, imageID, id, uid, gid,
+ * amounts ("100 200 0 1048576": what it was configured with).
  */
 struct observed_fixture; /* opaque */
 struct observed_fixture *observed_of(const struct pod *pod, const char *text);

@@ -244,8 +244,6 @@ TEST(what_is_missing_is_named_in_the_kubelets_words)
                   NULL, "unsupported fieldPath: spec.secret" },
                 { ",'securityContext':{'capabilities':{'add':['FLY']}}", NULL,
                   "capabilities: 'FLY': expected a capability" },
-                { ",'securityContext':{'appArmorProfile':{'type':'RuntimeDefault'}}", NULL,
-                  "appArmorProfile type RuntimeDefault: profile 'skiff-default' was not loaded" },
                 { ",'securityContext':{'seccompProfile':{'type':'Localhost'}}", NULL,
                   "localhostProfile must be set if seccompProfile type is Localhost." },
         };
@@ -538,37 +536,6 @@ TEST(seccomp_is_the_containers_the_pods_or_the_nodes_choice)
         }
 }
 
-TEST(apparmor_is_the_containers_the_pods_or_the_nodes_profile)
-{
-        static const char *const cases[][4] = {
-                /* container, pod, loaded, profile */
-                { "", "", NULL, NULL },
-                { "", "", "d", "d" },
-                { "", "'appArmorProfile':{'type':'RuntimeDefault'}", "d", "d" },
-                { "", "'appArmorProfile':{'type':'Unconfined'}", "d", NULL },
-                { "'privileged':true", "", "d", NULL },
-                { "'appArmorProfile':{'type':'Localhost','localhostProfile':'x'}",
-                  "'appArmorProfile':{'type':'Unconfined'}", "d", "x" },
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_(fixture_done)
-                struct fixture f;
-                _cleanup_(container_output_done)
-                struct container_output out = { 0 };
-                _cleanup_free_ char *spec =
-                        text_printf(POD(",'securityContext':{%s}", ",'securityContext':{%s}"),
-                                    cases[i][0], cases[i][1]);
-
-                fixture_init(&f, spec, NULL);
-                f.in.apparmor_default = cases[i][2];
-                build(&f, &out);
-                CHECK_STR(out.spec.process.apparmor_profile ? out.spec.process.apparmor_profile
-                                                            : "",
-                          cases[i][3] ? cases[i][3] : "");
-        }
-}
-
 TEST(namespaces_follow_the_pod)
 {
         _cleanup_(fixture_done)
@@ -823,6 +790,53 @@ TEST(a_pods_cgroup_is_of_its_class_and_limited_only_when_all_of_it_is)
                 CHECK(r.memory_limit == cases[i].memory);
                 CHECK_INT(r.pids_limit, 50);
                 oci_resources_done(&r);
+        }
+}
+
+TEST(limits_of_a_container_that_runs_are_changed_one_resource_at_a_time)
+{
+        _cleanup_(fixture_done)
+        struct fixture f, g;
+        struct oci_resources r;
+
+        fixture_init(&f, POD(",'resources':{'limits':{'cpu':'500m','memory':'2Mi'}}", ""), NULL);
+        fixture_init(&g, POD("", ""), NULL);
+        container_resize_resources(&f.in, "memory", &r);
+        CHECK(r.memory_limit == 2 << 20 && r.memory_swap == 2 << 20);
+        CHECK(r.cpu_shares == OCI_UNSET && r.cpu_quota == OCI_UNSET);
+        container_resize_resources(&f.in, "cpu", &r);
+        CHECK(r.cpu_shares == 512 && r.cpu_quota == 50000 && r.cpu_period == 100000);
+        CHECK(r.memory_limit == OCI_UNSET);
+        container_resize_resources(&g.in, "memory", &r);
+        CHECK(r.memory_limit == -1 && r.memory_swap == -1);
+        container_resize_resources(&g.in, "cpu", &r);
+        CHECK(r.cpu_shares == 2 && r.cpu_quota == -1 && r.cpu_period == 100000);
+}
+
+TEST(while_containers_change_their_pod_has_the_wider_of_both_limits)
+{
+        static const struct {
+                int64_t a, b, wide;
+        } cases[] = {
+                { 1000, 2000, 2000 }, { 2000, 1000, 2000 },  { 1000, OCI_UNSET, -1 },
+                { -1, 1000, -1 },     { OCI_UNSET, -1, -1 },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct oci_resources a, b;
+
+                oci_resources_init(&a);
+                oci_resources_init(&b);
+                a.memory_limit = a.cpu_quota = cases[i].a;
+                b.memory_limit = b.cpu_quota = cases[i].b;
+                a.cpu_shares = 10;
+                b.cpu_shares = 20;
+                b.cpu_period = 5;
+                pod_cgroup_resources_widen(&a, &b);
+                CHECK_INT(a.memory_limit, cases[i].wide);
+                CHECK_INT(a.cpu_quota, cases[i].wide);
+                CHECK_INT(a.cpu_shares, 20);
+                CHECK_INT(a.cpu_period, 5);
         }
 }
 

@@ -10,8 +10,9 @@
 /* "pod:kill,sandbox(1) c:start(2) s:kill(liveness,restart)": what is not kept as it is. */
 static char *describe(const struct pod *pod, const struct pod_actions *a)
 {
-        static const char *const reasons[] = { "none",    "default", "changed", "liveness",
-                                               "startup", "unknown", "hook",    "all" };
+        static const char *const reasons[] = { "none",     "default", "changed",
+                                               "liveness", "startup", "unknown",
+                                               "hook",     "all",     "resize" };
         _cleanup_strv_ char **parts = NULL;
 
         if (a->kill_pod)
@@ -30,6 +31,8 @@ static char *describe(const struct pod *pod, const struct pod_actions *a)
                                                          c->will_restart ? ",restart" : ""));
                 if (c->what == CONTAINER_BACK_OFF)
                         strv_consume(&parts, text_printf("%s:wait", name));
+                if (c->what == CONTAINER_KEEP && c->resize)
+                        strv_consume(&parts, text_printf("%s:resize", name));
                 if (c->what == CONTAINER_REMOVE)
                         strv_consume(&parts, text_printf("%s:remove", name));
         }
@@ -163,6 +166,47 @@ TEST(a_running_container_is_killed_when_it_changed_or_a_probe_says_so)
 #define INITS            "'initContainers':[{'name':'a','image':'i'},{'name':'b','image':'i'}]"
 #define WITH_INITS       "{" INITS ",'containers':[" C "]}"
 #define WITH_INITS_NEVER "{'restartPolicy':'Never'," INITS ",'containers':[" C "]}"
+
+#define SIZED "'resources':{'requests':{'cpu':'100m','memory':'1Mi'},'limits':{'cpu':'200m'}}"
+#define ASKS  ",'resizePolicy':[{'resourceName':'memory','restartPolicy':'RestartContainer'}]"
+
+TEST(a_container_that_runs_with_other_resources_is_resized_or_restarted)
+{
+        static const char plain[] = "{'containers':[{'name':'c','image':'i'," SIZED "}]}";
+        static const char asks[] = "{'containers':[{'name':'c','image':'i'," SIZED ASKS "}]}";
+        static const char sidecar[] = "{'initContainers':[{'name':'s','image':'i','restartPolicy':"
+                                      "'Always'," SIZED ASKS "}],'containers':[" C "]}";
+        static const char init[] = "{'initContainers':[{'name':'s','image':'i'," SIZED
+                                   "}],'containers':[" C "]}";
+        static const struct action_case cases[] = {
+                { plain, "{" UP ",'c':[{'state':'running','amounts':'100 200 1048576 0'}]}", "" },
+                { plain, "{" UP ",'c':[{'state':'running'}]}", "" }, /* nobody knows */
+                { plain, "{" UP ",'c':[{'state':'running','amounts':'100 300 1048576 0'}]}",
+                  "c:resize" },
+                { plain, "{" UP ",'c':[{'state':'exited','amounts':'100 300 1048576 0'}]}",
+                  "c:start(1)" },
+                { asks, "{" UP ",'c':[{'state':'running','amounts':'50 200 1048576 0'}]}",
+                  "c:resize" },
+                { asks, "{" UP ",'c':[{'state':'running','amounts':'50 200 1048577 0'}]}",
+                  "c:kill(resize,restart)" },
+                { asks,
+                  "{" UP ",'c':{'instances':[{'state':'running','amounts':'50 200 1 0'}],"
+                  "'liveness':'failure'}}",
+                  "c:kill(resize,restart)" },
+                { sidecar,
+                  "{" UP ",'s':[{'state':'running','amounts':'100 200 2 0'}],'c':[{'state':"
+                  "'running'}]}",
+                  "s:kill(resize,restart)" },
+                { sidecar,
+                  "{" UP ",'s':[{'state':'running','amounts':'1 200 1048576 0'}],'c':[{'state':"
+                  "'running'}]}",
+                  "s:resize" },
+                { init, "{" UP ",'s':[{'state':'running','amounts':'1 200 1048576 0'}]}",
+                  "s:resize" },
+        };
+
+        check_cases(cases, ARRAY_SIZE(cases));
+}
 
 TEST(init_containers_run_one_after_another)
 {
@@ -329,6 +373,8 @@ TEST(kills_are_announced_in_the_kubelets_words)
                 { &regular, KILL_UNKNOWN_STATE, true,
                   "Container is in \"unknown\" state, try killing it before restart" },
                 { &regular, KILL_POST_START, true, "FailedPostStartHook" },
+                { &regular, KILL_RESIZE, true,
+                  "Container c resize requires restart, will be restarted" },
                 { &sidecar, KILL_STARTUP, true, "Init container s failed startup probe" },
                 { &sidecar, KILL_LIVENESS, true, "Init container s failed liveness probe" },
                 { &sidecar, KILL_DEFINITION_CHANGED, true, "Init container s definition changed" },

@@ -10,6 +10,7 @@
 struct build { /* what differs from a plain round */
         const char *previous, *shown;
         const struct pod_actions *actions;
+        const struct resize_conditions *resize;
         bool is_terminal, is_terminated, new_sandbox_needed, disruption;
         const char *forced_reason, *forced_message;
 };
@@ -26,6 +27,7 @@ static json_t *build(const struct pod *pod, const char *seen, const struct build
                 .pod = pod,
                 .seen = observed_seen(f),
                 .actions = m->actions,
+                .resize = m->resize,
                 .previous = previous,
                 .shown = shown,
                 .now = NOW,
@@ -109,7 +111,94 @@ TEST(a_running_pod_is_shown_whole)
                 "'1Mi'},'requests':{'cpu':'10m','memory':'1Mi'}},'allocatedResources':{'cpu':"
                 "'10m','memory':'1Mi'},'user':{'linux':{'uid':5,'gid':6,'supplementalGroups':[]}},"
                 "'volumeMounts':[{'name':'v','mountPath':'/v'},{'name':'r','mountPath':'/r',"
-                "'readOnly':true,'recursiveReadOnly':'Disabled'}]}]}");
+                "'readOnly':true,'recursiveReadOnly':'Disabled'}]}],'allocatedResources':{'cpu':"
+                "'10m','memory':'1Mi'},'resources':{'limits':{'memory':'1Mi'},'requests':{'cpu':"
+                "'10m','memory':'1Mi'}}}");
+}
+
+TEST(a_running_container_shows_what_it_was_configured_with)
+{
+        _cleanup_(pod_unrefp)
+        struct pod *pod = pod_of("{'containers':[{'name':'c','image':'i','resources':{'limits':{"
+                                 "'cpu':'0.5','memory':'64Mi'},'requests':{'cpu':'0.1'}}}]}",
+                                 NULL);
+        static const struct {
+                const char *seen, *resources;
+        } cases[] = {
+                { "'state':'running','amounts':'100 500 67108864 67108864'",
+                  "{'limits':{'cpu':'0.5','memory':'64Mi'},'requests':{'cpu':'0.1','memory':"
+                  "'64Mi'}}" },
+                { "'state':'running','amounts':'1500 500 67108864 33554432'",
+                  "{'limits':{'cpu':'0.5','memory':'32Mi'},'requests':{'cpu':'1500m','memory':"
+                  "'64Mi'}}" },
+                { "'state':'exited','amounts':'1500 500 67108864 33554432'",
+                  "{'limits':{'cpu':'0.5','memory':'64Mi'},'requests':{'cpu':'0.1','memory':"
+                  "'64Mi'}}" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *seen = text_printf("{" UP ",'c':[{%s}]}", cases[i].seen);
+                json_auto_t *s = build(pod, seen, NULL);
+                const json_t *c = of(s, "containerStatuses", "c");
+
+                check_json(json_object_get(c, "resources"), cases[i].resources);
+                check_json(json_object_get(c, "allocatedResources"),
+                           "{'cpu':'0.1','memory':'64Mi'}");
+        }
+}
+
+TEST(a_pods_own_resources_are_shown_as_its_cgroup_has_them)
+{
+        static const struct {
+                const char *spec, *resources, *allocated;
+        } cases[] = {
+                { "{'containers':[" C "]}", "null", "null" },
+                { "{'resources':{'requests':{'cpu':'1.5','memory':'1Gi'},'limits':{'cpu':'2'}},"
+                  "'containers':[" C "]}",
+                  "{'requests':{'cpu':'1.5','memory':'1Gi'},'limits':{'cpu':'2'}}",
+                  "{'cpu':'1.5','memory':'1Gi'}" },
+                /* not everybody has a memory limit, so the pod has none */
+                { "{'containers':[{'name':'c','image':'i','resources':{'limits':{'cpu':'1','memory':"
+                  "'1Mi'}}},{'name':'d','image':'i','resources':{'limits':{'cpu':'500m'}}}]}",
+                  "{'requests':{'cpu':'1500m','memory':'1Mi'},'limits':{'cpu':'1500m'}}",
+                  "{'cpu':'1500m','memory':'1Mi'}" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_(pod_unrefp)
+                struct pod *pod = pod_of(cases[i].spec, NULL);
+                json_auto_t *s =
+                        build(pod, "{" UP ",'c':[{'state':'running'}],'d':[{'state':'running'}]}",
+                              NULL);
+                const json_t *resources = json_object_get(s, "resources"),
+                             *allocated = json_object_get(s, "allocatedResources");
+                json_auto_t *null = json_null();
+
+                check_json(resources ? resources : null, cases[i].resources);
+                check_json(allocated ? allocated : null, cases[i].allocated);
+        }
+}
+
+TEST(a_resize_shows_in_conditions_of_its_own_generation)
+{
+        _cleanup_(pod_unrefp)
+        struct pod *pod = pod_of(PLAIN, NULL);
+        const struct resize_conditions resize = {
+                .pending = { true, (char *)"Deferred", (char *)"no room", 7 },
+                .in_progress = { true, NULL, NULL, 6 },
+        };
+        json_auto_t *s = build(pod, "{" UP ",'c':[{'state':'running'}]}",
+                               &(struct build){ .resize = &resize }),
+                    *over = build(pod, "{" UP ",'c':[{'state':'running'}]}", NULL);
+
+        check_json(of(s, "conditions", "PodResizePending"),
+                   "{'type':'PodResizePending','status':'True','reason':'Deferred','message':"
+                   "'no room','observedGeneration':7,'lastProbeTime':null,'lastTransitionTime':"
+                   "'" NOW_TEXT "'}");
+        check_json(of(s, "conditions", "PodResizeInProgress"),
+                   "{'type':'PodResizeInProgress','status':'True','observedGeneration':6,"
+                   "'lastProbeTime':null,'lastTransitionTime':'" NOW_TEXT "'}");
+        CHECK(!of(over, "conditions", "PodResizePending"));
 }
 
 /* ---- phase ---- */
