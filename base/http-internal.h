@@ -50,6 +50,7 @@ struct http_request {
         sd_event_source *idle_timer;
         http_head_fn on_head;
         http_data_fn on_data;
+        bool on_data_always;
         http_done_fn done;
         void *userdata;
         int error; /* negative errno of the failure in .err */

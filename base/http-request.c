@@ -44,7 +44,7 @@ static size_t on_curl_body(char *data, size_t size, size_t n, void *userdata)
                 return 0;
         if (r->idle_timer)
                 r->last_byte_usec = now_monotonic();
-        if (r->on_data && r->status / 100 == 2) {
+        if (r->on_data && (r->on_data_always || r->status / 100 == 2)) {
                 int k = r->on_data(r, data, n, r->userdata);
 
                 if (k < 0)
@@ -384,6 +384,7 @@ int http_request_new(struct http_session *s, const struct http_options *o,
         r->body_max = o->body_max ? o->body_max : BODY_MAX_DEFAULT;
         r->on_head = o->on_head;
         r->on_data = o->on_data;
+        r->on_data_always = o->on_data_always;
         r->done = o->done;
         r->userdata = o->userdata;
         set_session_options(r);

@@ -60,7 +60,8 @@ struct http_options {
         usec_t first_byte_timeout_usec; /* the same before the answer begins; 0: as idle */
         size_t body_max;      /* of the collected body; 0: 16 MiB. Larger fails ERR_TOO_MANY */
         http_head_fn on_head; /* NULL: nobody asks */
-        http_data_fn on_data; /* NULL: the body is collected. Only 2xx bodies are streamed */
+        http_data_fn on_data; /* NULL: the body is collected */
+        bool on_data_always;  /* every body goes to on_data; else only that of a 2xx */
         http_done_fn done;
         void *userdata;
 };

@@ -178,3 +178,8 @@ int trash_put(struct trash *t, int dir_fd, const char *name)
         start_sweeper(t);
         return 0;
 }
+
+bool trash_is_busy(const struct trash *t)
+{
+        return t->sweeper != 0;
+}

@@ -4,6 +4,7 @@
  * loop nothing. What is left when the daemon dies is removed at its next start.
  */
 #pragma once
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
@@ -30,3 +31,5 @@ DEFINE_CLEANUP(struct trash *, trash_free)
  * negative errno. What a child fails to remove later is logged.
  */
 int trash_put(struct trash *t, int dir_fd, const char *name);
+/* Something in it is still being removed. */
+bool trash_is_busy(const struct trash *t);

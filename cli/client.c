@@ -49,6 +49,11 @@ struct client *client_free(struct client *c)
         return NULL;
 }
 
+const char *client_socket(const struct client *c)
+{
+        return c->socket;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 {
         struct answer *a = userdata;

@@ -27,5 +27,6 @@ int client_call(struct client *c, const char *method, const char *path, const js
 int client_stream(struct client *c, const char *method, const char *path, const json_t *body,
                   int (*on_data)(const void *data, size_t n, void *userdata), void *userdata,
                   struct err *err);
+const char *client_socket(const struct client *c); /* its path; borrowed */
 /* Escapes one path segment or query value; owned. */
 char *client_escape(const char *text);

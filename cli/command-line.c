@@ -158,6 +158,8 @@ static int check_words(const struct command_line *c, struct err *err)
 {
         const struct verb *v = c->verb;
 
+        if (v && c->in.format == OUTPUT_SVG && !v->has_svg)
+                return err_set(err, -EINVAL, "--output: 'svg': expected json, yaml, wide or name");
         if (!v || c->help || (c->in.n_words >= v->min_words && c->in.n_words <= v->max_words))
                 return 0;
         return err_set(err, -EINVAL, "usage: skiff %s%s%s", v->name, *v->arguments ? " " : "",

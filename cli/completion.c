@@ -103,15 +103,16 @@ static void add_candidates(struct strbuf *b)
                             *word_commands[v->words] ? word_commands[v->words] : "true");
         }
         for (const struct verb *v = verbs; v->name; v++) {
-                size_t n = first_length(v->name);
+                const char *first = v->name;
+                size_t n = first_length(first);
 
-                if (!v->name[n])
+                if (!first[n])
                         continue;
                 strbuf_addf(b, "        %.*s)\n                case $second in\n", (int)n, v->name);
                 strbuf_add(b, "                '') echo ");
                 add_second_words(b, v->name, n);
                 strbuf_add(b, ";;\n");
-                for (; v->name && v->name[n] == ' '; v++) {
+                for (; v->name && strncmp(v->name, first, n + 1) == 0; v++) {
                         strbuf_addf(b, "                %s) echo ", v->name + n + 1);
                         add_flags(b, v);
                         strbuf_addf(b, "; %s ;;\n",

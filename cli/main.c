@@ -2,6 +2,7 @@
  * skiff: see and handle what runs on this node, with or without the API server.
  */
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +51,7 @@ int main(int argc, char *argv[])
                 return help_print_page(NULL);
         if (argc == 3 && streq(argv[1], "--man-page"))
                 return help_print_page(argv[2]);
+        setlocale(LC_CTYPE, "");
         code = begin(argc, argv, &err);
         if (fflush(stdout) != 0 && code == EXIT_OK) {
                 err_sys(&err, -errno, "write the output");

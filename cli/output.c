@@ -17,9 +17,10 @@ int output_format_parse(const char *text, enum output_format *ret)
         static const char *const names[] = { [OUTPUT_WIDE] = "wide",
                                              [OUTPUT_JSON] = "json",
                                              [OUTPUT_YAML] = "yaml",
-                                             [OUTPUT_NAME] = "name" };
+                                             [OUTPUT_NAME] = "name",
+                                             [OUTPUT_SVG] = "svg" };
 
-        for (int i = OUTPUT_WIDE; i <= OUTPUT_NAME; i++)
+        for (int i = OUTPUT_WIDE; i <= OUTPUT_SVG; i++)
                 if (streq(names[i], text)) {
                         *ret = (enum output_format)i;
                         return 0;

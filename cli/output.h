@@ -8,8 +8,8 @@
 #include "base/err.h"
 #include "base/usec.h"
 
-enum output_format { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_NAME };
-/* "json", "yaml", "wide", "name"; -EINVAL. */
+enum output_format { OUTPUT_TABLE, OUTPUT_WIDE, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_NAME, OUTPUT_SVG };
+/* "json", "yaml", "wide", "name", "svg"; -EINVAL. */
 int output_format_parse(const char *text, enum output_format *ret);
 /* JSON or YAML of @value on standard output. 0 or -ENOMEM. */
 int output_tree(enum output_format format, const json_t *value);

@@ -1,7 +1,6 @@
 /*
- * logs and exec: what comes as a stream.
+ * logs, exec and attach: what comes as a stream.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/usec.h"
+#include "cli/session.h"
 #include "cli/verbs.h"
 
 /* As kubectl: says which container it is when the pod has several and none was named. */
@@ -124,86 +124,51 @@ int verb_logs(struct invocation *in, struct err *err)
                        : EXIT_OK;
 }
 
-/* ---- exec ---- */
+/* ---- exec, attach ---- */
 
-struct frames {
-        uint8_t header[8];
-        size_t have;   /* bytes of the header */
-        uint32_t left; /* bytes of the body still to come */
-        char exit_text[64];
-        size_t exit_len;
-        int exit_code;
-};
-
-static int take_body(struct frames *f, const uint8_t *data, size_t n)
+/* As kubectl: without a terminal of our own there is none in the container. */
+static bool wants_terminal(struct invocation *in)
 {
-        switch (f->header[0]) {
-        case 1:
-                return fs_write_all(STDOUT_FILENO, data, n);
-        case 2:
-                return fs_write_all(STDERR_FILENO, data, n);
-        case 3:
-                if (f->exit_len + n < sizeof f->exit_text) {
-                        memcpy(f->exit_text + f->exit_len, data, n);
-                        f->exit_len += n;
-                }
-                return 0;
-        default:
-                return -EBADMSG;
-        }
+        if (!has_flag(in, FLAG_TTY) || !has_flag(in, FLAG_STDIN))
+                return false;
+        if (isatty(STDIN_FILENO) == 1)
+                return true;
+        fprintf(stderr, "Unable to use a TTY - input is not a terminal\n");
+        return false;
 }
 
-static int on_frames(const void *data, size_t n, void *userdata)
+static int run_session(struct invocation *in, const char *what, struct err *err)
 {
-        struct frames *f = userdata;
-        const uint8_t *p = data;
+        _cleanup_free_ char *container = NULL;
+        _cleanup_free_ char *base = pod_path(in, what, in->values[FLAG_CONTAINER], &container, err);
+        _cleanup_strbuf_ struct strbuf path = { 0 };
+        struct session_options o = { .socket = client_socket(in->client),
+                                     .in = has_flag(in, FLAG_STDIN),
+                                     .tty = wants_terminal(in) };
+        int exit_code;
 
-        while (n > 0) {
-                size_t k;
-                int r;
-
-                if (f->have < sizeof f->header) {
-                        k = MIN(n, sizeof f->header - f->have);
-                        memcpy(f->header + f->have, p, k);
-                        f->have += k;
-                        if (f->have == sizeof f->header) {
-                                memcpy(&f->left, f->header + 4, sizeof f->left);
-                                f->left = ntohl(f->left);
-                        }
-                } else {
-                        k = MIN(n, f->left);
-                        r = take_body(f, p, k);
-                        if (r < 0)
-                                return r;
-                        f->left -= (uint32_t)k;
-                }
-                if (f->have == sizeof f->header && f->left == 0)
-                        f->have = 0;
-                p += k;
-                n -= k;
+        if (!base)
+                return EXIT_FAILED;
+        strbuf_addf(&path, "%s?output=1%s%s", base, o.in ? "&input=1" : "",
+                    o.tty ? "&tty=1" : "&error=1");
+        for (size_t i = 1; i < in->n_words; i++)
+                add_query(&path, "command", in->words[i]);
+        if (container)
+                add_query(&path, "container", container);
+        if (path.failed) {
+                err_sys(err, -ENOMEM, "ask skiffd");
+                return EXIT_FAILED;
         }
-        return 0;
+        o.path = path.data;
+        return session_run(&o, &exit_code, err) < 0 ? EXIT_FAILED : exit_code;
 }
 
 int verb_exec(struct invocation *in, struct err *err)
 {
-        _cleanup_free_ char *container = NULL;
-        _cleanup_free_ char *path = pod_path(in, "exec", in->values[FLAG_CONTAINER], &container,
-                                             err);
-        struct frames f = { .exit_code = -1 };
-        json_auto_t *command = json_array(), *body = NULL, *exit = NULL;
+        return run_session(in, "exec", err);
+}
 
-        if (!path)
-                return EXIT_FAILED;
-        for (size_t i = 1; i < in->n_words; i++)
-                json_array_append_new(command, json_string(in->words[i]));
-        body = json_pack("{s:O}", "command", command);
-        json_set_text(body, "container", container);
-        if (client_stream(in->client, "POST", path, body, on_frames, &f, err) < 0)
-                return EXIT_FAILED;
-        if (json_parse(f.exit_text, f.exit_len, false, &exit, NULL) < 0) {
-                err_set(err, -EPIPE, "the connection to skiffd ended before the command did");
-                return EXIT_FAILED;
-        }
-        return (int)json_integer_value(json_object_get(exit, "exitCode"));
+int verb_attach(struct invocation *in, struct err *err)
+{
+        return run_session(in, "attach", err);
 }

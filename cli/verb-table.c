@@ -10,6 +10,8 @@ const struct flag flags[_FLAG_MAX] = {
         [FLAG_WATCH]      = { 'w', "watch", NULL, "go on, and show what changes" },
         [FLAG_NO_HEADERS] = { 0, "no-headers", NULL, "tables without headings" },
         [FLAG_CONTAINER]  = { 'c', "container", "NAME", "this container instead of the pod's first" },
+        [FLAG_STDIN]      = { 'i', "stdin", NULL, "pass standard input on" },
+        [FLAG_TTY]        = { 't', "tty", NULL, "with -i: a terminal in the container, as ours is" },
         [FLAG_FOLLOW]     = { 'f', "follow", NULL, "go on while the container writes" },
         [FLAG_PREVIOUS]   = { 'p', "previous", NULL, "of the run before the last restart" },
         [FLAG_TAIL]       = { 0, "tail", "N", "the last N lines; -1: all" },
@@ -24,6 +26,18 @@ const struct flag flags[_FLAG_MAX] = {
 #define NEEDS_ROOT "It needs root."
 
 const struct verb verbs[] = {
+        {
+                .name = "status",
+                .arguments = "",
+                .help = "this node at a glance, and what is wrong with it",
+                .description =
+                        "One screen: the node, its connection to the API server and since when, "
+                        "versions, pods by phase, the memory of each of Skiff's own processes, and "
+                        "what is wrong with what would help.",
+                .examples = { { "skiff status -w", "again whenever something changes" } },
+                .flags = FLAG(OUTPUT) | FLAG(WATCH),
+                .run = verb_status,
+        },
         {
                 .name = "pods",
                 .arguments = "",
@@ -63,6 +77,43 @@ const struct verb verbs[] = {
                 .run = verb_containers,
         },
         {
+                .name = "explain",
+                .arguments = "POD",
+                .help = "what a pod waits for, and what would help",
+                .description =
+                        "Says what a pod waits for: since when, what was tried, what happens next "
+                        "and when, and what would help. It knows of image pulls, volumes, missing "
+                        "ConfigMaps and Secrets, the sandbox and its network, back-offs after a "
+                        "crash, probes, hooks, admission, and of what holds up a pod's end. All of "
+                        "it is skiffd's own state at this moment.",
+                .examples = { { "skiff explain web", "why it does not run" } },
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_explain,
+        },
+        {
+                .name = "timeline",
+                .arguments = "POD",
+                .help = "every step of a pod, and how long it took",
+                .description =
+                        "Shows the steps of a pod since skiffd heard of it: admitted, volumes, "
+                        "sandbox (with its network), pulling, image, created, started, ready, "
+                        "exited, back-off, stopping and so on, each with the time since the "
+                        "beginning and since the step before it of the same container. On a "
+                        "terminal of 110 columns or more there is a bar chart beside it; -o svg "
+                        "makes a picture. A restart of skiffd begins it anew.",
+                .examples = { { "skiff timeline web", "a table" },
+                              { "skiff timeline web -o svg > web.svg", "a picture" } },
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE) | FLAG(NO_HEADERS),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .has_svg = true,
+                .run = verb_timeline,
+        },
+        {
                 .name = "logs",
                 .arguments = "POD [CONTAINER]",
                 .help = "what a container has written",
@@ -83,16 +134,103 @@ const struct verb verbs[] = {
                 .name = "exec",
                 .arguments = "POD -- COMMAND [ARG]...",
                 .help = "run a command in a container",
-                .description = "Runs a command in a running container, with the container's own "
-                               "user, environment and confinement. " NEEDS_ROOT,
-                .examples = { { "skiff exec web -- ls /", "in the pod's first container" } },
+                .description =
+                        "Runs a command in a running container, with the container's own user, "
+                        "environment and confinement. With -it it feels like a local shell: the "
+                        "terminal is passed on, with its size whenever it changes. The command "
+                        "ends with the container. " NEEDS_ROOT,
+                .examples = { { "skiff exec web -- ls /", "in the pod's first container" },
+                              { "skiff exec -it default/web/side -- sh", "a shell" } },
                 .exit_codes = "the command's own once it was started (128 and the signal's number "
                               "when one ended it)",
-                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER),
+                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER) | FLAG(STDIN) | FLAG(TTY),
                 .min_words = 2,
-                .max_words = 4096,
+                .max_words = 1024,
                 .words = WORD_POD,
                 .run = verb_exec,
+        },
+        {
+                .name = "attach",
+                .arguments = "POD",
+                .help = "a running container's own input and output",
+                .description =
+                        "Shows what a container writes from now on, and with -i (and -t, when the "
+                        "container has a terminal) passes input on to it. It ends with the "
+                        "container; a reader who is too slow loses output and is let go. " NEEDS_ROOT,
+                .examples = { { "skiff attach -it shell", "talk to the container's own program" } },
+                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER) | FLAG(STDIN) | FLAG(TTY),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_attach,
+        },
+        {
+                .name = "inspect",
+                .arguments = "POD [CONTAINER]",
+                .help = "a container's OCI config.json, process, namespaces and cgroup",
+                .description =
+                        "Shows what a container was made from, as the runtime has it: the OCI "
+                        "config.json, and of one that runs the process id, its namespaces and its "
+                        "cgroup. Values out of Secrets are in it. " NEEDS_ROOT,
+                .examples = { { "skiff inspect web -o yaml", "its first container" } },
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE) | FLAG(CONTAINER),
+                .min_words = 1,
+                .max_words = 2,
+                .words = WORD_POD,
+                .run = verb_inspect,
+        },
+        {
+                .name = "top",
+                .arguments = "[POD]",
+                .help = "what pods use of CPU and memory, or the containers of one",
+                .description = "Measured now, as kubectl top shows it; CPU is that of the time "
+                               "between two looks. What the kernel does not tell is \"-\".",
+                .flags = FLAG(OUTPUT) | FLAG(WATCH) | FLAG(NO_HEADERS) | FLAG(NAMESPACE),
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_top,
+        },
+        {
+                .name = "stats",
+                .arguments = "[POD]",
+                .help = "what containers use: CPU, memory, disk",
+                .description = "One row for each container that runs. -o json is the kubelet's "
+                               "stats summary (v1alpha1).",
+                .flags = FLAG(OUTPUT) | FLAG(WATCH) | FLAG(NO_HEADERS) | FLAG(NAMESPACE),
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_stats,
+        },
+        {
+                .name = "restart",
+                .arguments = "POD [CONTAINER]",
+                .help = "stop a pod's containers, or one, and start them anew",
+                .description =
+                        "Stops containers as a liveness probe would: preStop hook, stop signal, "
+                        "grace period; and starts them anew, whatever the pod's restart policy is. "
+                        "A container that waits for the end of a back-off is started at once. The "
+                        "pod keeps its address and volumes. " NEEDS_ROOT,
+                .examples = { { "skiff restart web", "all its containers" } },
+                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER),
+                .min_words = 1,
+                .max_words = 2,
+                .words = WORD_POD,
+                .run = verb_restart,
+        },
+        {
+                .name = "stop",
+                .arguments = "POD",
+                .help = "stop a static pod",
+                .description =
+                        "Ends a static pod, which nobody else could delete: its containers are "
+                        "stopped with their grace period. It comes back when its manifest changes "
+                        "or skiffd starts anew; remove the manifest to end it for good. Pods of "
+                        "the API server are ended by kubectl delete. " NEEDS_ROOT,
+                .flags = FLAG(NAMESPACE),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_POD,
+                .run = verb_stop,
         },
         {
                 .name = "images",

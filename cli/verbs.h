@@ -14,6 +14,8 @@ enum flag_id { /* in the order in which help shows them */
                FLAG_WATCH,
                FLAG_NO_HEADERS,
                FLAG_CONTAINER,
+               FLAG_STDIN,
+               FLAG_TTY,
                FLAG_FOLLOW,
                FLAG_PREVIOUS,
                FLAG_TAIL,
@@ -69,6 +71,7 @@ struct verb {
         size_t min_words, max_words;
         enum word_kind words;
         bool is_local; /* needs no daemon */
+        bool has_svg;  /* --output svg is one, too */
         /* Returns the exit code; @err holds the sentence for EXIT_FAILED and EXIT_USAGE. */
         int (*run)(struct invocation *in, struct err *err);
 };
@@ -96,8 +99,10 @@ const char *text_in(const json_t *o, const char *a, const char *b);
 /* CLOCK_REALTIME of a time; 0: none. */
 usec_t time_at(const json_t *o, const char *key);
 
+int verb_attach(struct invocation *in, struct err *err);
 int verb_completion(struct invocation *in, struct err *err);
 int verb_containers(struct invocation *in, struct err *err);
+int verb_explain(struct invocation *in, struct err *err);
 int verb_events(struct invocation *in, struct err *err);
 int verb_exec(struct invocation *in, struct err *err);
 int verb_help(struct invocation *in, struct err *err);
@@ -105,8 +110,15 @@ int verb_image_import(struct invocation *in, struct err *err);
 int verb_image_pull(struct invocation *in, struct err *err);
 int verb_image_rm(struct invocation *in, struct err *err);
 int verb_images(struct invocation *in, struct err *err);
+int verb_inspect(struct invocation *in, struct err *err);
 int verb_logs(struct invocation *in, struct err *err);
 int verb_node(struct invocation *in, struct err *err);
 int verb_pod(struct invocation *in, struct err *err);
 int verb_pods(struct invocation *in, struct err *err);
+int verb_restart(struct invocation *in, struct err *err);
+int verb_stats(struct invocation *in, struct err *err);
+int verb_status(struct invocation *in, struct err *err);
+int verb_stop(struct invocation *in, struct err *err);
+int verb_timeline(struct invocation *in, struct err *err);
+int verb_top(struct invocation *in, struct err *err);
 int verb_version(struct invocation *in, struct err *err);

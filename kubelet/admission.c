@@ -175,14 +175,12 @@ bool admission_matches_node(const struct pod *pod, const json_t *labels, const c
 
 /* ---- taints ---- */
 
-static bool tolerates(const struct pod *pod, const json_t *taint)
+static bool tolerates(const struct pod *pod, const char *key, const char *value, const char *effect)
 {
-        const char *key = json_text_at(taint, "key"), *value = json_text_at(taint, "value");
-
         for (size_t i = 0; i < pod->n_tolerations; i++) {
                 const struct pod_toleration *t = &pod->tolerations[i];
 
-                if (t->effect && *t->effect && !streq(t->effect, "NoExecute"))
+                if (t->effect && *t->effect && !streq(t->effect, effect))
                         continue;
                 if (t->key && *t->key && !streq_null(t->key, key))
                         continue;
@@ -201,11 +199,34 @@ static int check_taints(const struct pod *pod, const json_t *node, struct admiss
                 return 0;
         json_array_foreach (json_object_get(json_object_get(node, "spec"), "taints"), i, taint)
                 if (streq_null(json_text_at(taint, "effect"), "NoExecute") &&
-                    !tolerates(pod, taint))
+                    !tolerates(pod, json_text_at(taint, "key"), json_text_at(taint, "value"),
+                               "NoExecute"))
                         return refuse(
                                 ret, "TaintToleration",
                                 "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate");
         return 0;
+}
+
+/* A node that is short of something takes no more, but for critical pods; one that is short of
+ * memory alone takes those that say how much they need, or that they can live with it. */
+static int check_pressure(const struct pod *pod, const struct admission_node *node,
+                          struct admission_refusal *ret)
+{
+        bool only_memory = node->memory_pressure && !node->disk_pressure && !node->pid_pressure;
+
+        if ((!node->memory_pressure && !node->disk_pressure && !node->pid_pressure) ||
+            pod_is_critical(pod))
+                return 0;
+        if (only_memory &&
+            (pod_qos(pod) != QOS_BEST_EFFORT ||
+             tolerates(pod, "node.kubernetes.io/memory-pressure", NULL, "NoSchedule")))
+                return 0;
+        return refuse(ret, "Evicted", "The node had condition: [%s%s%s%s%s]. ",
+                      node->memory_pressure ? "MemoryPressure" : "",
+                      node->memory_pressure && !only_memory ? " " : "",
+                      node->disk_pressure ? "DiskPressure" : "",
+                      node->disk_pressure && node->pid_pressure ? " " : "",
+                      node->pid_pressure ? "PIDPressure" : "");
 }
 
 /* ---- resources and ports ---- */
@@ -316,6 +337,28 @@ static int check_features(const struct pod *pod, struct admission_refusal *ret)
                        : 0;
 }
 
+static bool confines(const struct pod_profile *p)
+{
+        return p->type == POD_PROFILE_RUNTIME_DEFAULT || p->type == POD_PROFILE_LOCALHOST;
+}
+
+/* A pod that wants to be confined does not run unconfined. */
+static int check_apparmor(const struct pod *pod, const struct admission_node *node,
+                          struct admission_refusal *ret)
+{
+        bool wanted = confines(&pod->security.apparmor);
+
+        for (size_t i = 0; i < pod_n_containers(pod) && !wanted; i++) {
+                const struct pod_security *own = pod_container_at(pod, i)->security;
+
+                wanted = own && confines(&own->apparmor);
+        }
+        return wanted && !node->has_apparmor
+                       ? refuse(ret, "AppArmor",
+                                "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+                       : 0;
+}
+
 static int check_node(const struct pod *pod, const struct admission_node *node,
                       struct admission_refusal *ret)
 {
@@ -337,8 +380,10 @@ int admission_check(const struct pod *pod, const struct admission_node *node,
                     const struct pod *const *others, size_t n_others, struct admission_refusal *ret)
 {
         const json_t *labels = json_path(node->node, "metadata", "labels", NULL);
-        int r = check_sysctls(pod, node, ret);
+        int r = check_pressure(pod, node, ret);
 
+        if (r == 0)
+                r = check_sysctls(pod, node, ret);
         if (r == 0)
                 r = check_features(pod, ret);
         if (r == 0)
@@ -353,5 +398,5 @@ int admission_check(const struct pod *pod, const struct admission_node *node,
                 r = check_ports(pod, others, n_others, ret);
         if (r == 0)
                 r = check_taints(pod, node->node, ret);
-        return r;
+        return r == 0 ? check_apparmor(pod, node, ret) : r;
 }

@@ -14,6 +14,8 @@ struct admission_node {
         bool standalone; /* there is no Node object: what needs one is not looked at */
         struct node_allocatable allocatable;
         uint32_t max_pods;
+        bool has_apparmor;
+        bool memory_pressure, disk_pressure, pid_pressure;
         char *const *allowed_unsafe_sysctls; /* exact, or a prefix with '*' at its end */
 };
 struct admission_refusal {

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "kubelet/config-fields.h"
 #include "kubelet/config-print.h"
+#include "kubelet/eviction.h"
 
 int config_merge(json_t *base, const json_t *patch)
 {
@@ -182,73 +183,12 @@ static int check_enforcement(const struct kubelet_config *c, const json_t *docum
         return 0;
 }
 
-static bool is_percentage(const char *s)
-{
-        size_t n = strlen(s);
-        bool dot = false;
-
-        if (n < 2 || s[n - 1] != '%' || s[0] == '.')
-                return false;
-        for (size_t i = 0; i + 1 < n; i++) {
-                if (s[i] == '.' && !dot)
-                        dot = true;
-                else if (s[i] < '0' || s[i] > '9')
-                        return false;
-        }
-        return true;
-}
-
-static int check_thresholds(const struct string_map *m, const char *field, struct err *err)
-{
-        static const char *const signals[] = { "memory.available",
-                                               "nodefs.available",
-                                               "nodefs.inodesFree",
-                                               "imagefs.available",
-                                               "imagefs.inodesFree",
-                                               "containerfs.available",
-                                               "containerfs.inodesFree",
-                                               "pid.available",
-                                               "allocatableMemory.available",
-                                               NULL };
-
-        for (size_t i = 0; i < m->n; i++) {
-                const char *value = m->entries[i].value;
-                int64_t v;
-
-                if (!strv_contains((char *const *)signals, m->entries[i].key))
-                        return bad(err, field, m->entries[i].key,
-                                   "unknown signal; expected memory.available, nodefs.available, "
-                                   "nodefs.inodesFree, imagefs.available, imagefs.inodesFree or "
-                                   "pid.available");
-                if (!is_percentage(value) && (quantity_parse(value, &v) < 0 || v < 0))
-                        return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
-                                            "%s: %s: '%s': expected a quantity or a percentage",
-                                            field, m->entries[i].key, value);
-        }
-        return 0;
-}
-
 static int check_evictions(const struct kubelet_config *c, struct err *err)
 {
-        int r = check_thresholds(&c->eviction_hard, "evictionHard", err);
-        usec_t grace;
+        const struct eviction_config config = kubelet_config_eviction(c);
+        struct eviction_thresholds thresholds;
 
-        if (r == 0)
-                r = check_thresholds(&c->eviction_soft, "evictionSoft", err);
-        if (r == 0)
-                r = check_thresholds(&c->eviction_min_reclaim, "evictionMinimumReclaim", err);
-        for (size_t i = 0; r == 0 && i < c->eviction_soft.n; i++) {
-                const char *signal = c->eviction_soft.entries[i].key;
-                const char *text = string_map_get(&c->eviction_soft_grace, signal);
-
-                if (!text)
-                        return bad(err, "evictionSoft", signal,
-                                   "needs a grace period in evictionSoftGracePeriod");
-                if (duration_parse(text, &grace) < 0)
-                        return bad(err, "evictionSoftGracePeriod", text,
-                                   "expected a duration such as 1m30s");
-        }
-        return r;
+        return eviction_thresholds_parse(&config, &thresholds, err);
 }
 
 static int check_images(const struct kubelet_config *c, struct err *err)
@@ -486,4 +426,15 @@ void kubelet_config_done(struct kubelet_config *c)
         string_map_done(&c->eviction_soft_grace);
         string_map_done(&c->eviction_min_reclaim);
         *c = (struct kubelet_config){ 0 };
+}
+
+struct eviction_config kubelet_config_eviction(const struct kubelet_config *c)
+{
+        return (struct eviction_config){
+                .hard = &c->eviction_hard,
+                .soft = &c->eviction_soft,
+                .soft_grace = &c->eviction_soft_grace,
+                .min_reclaim = &c->eviction_min_reclaim,
+                .enforces_pods = strv_contains(c->enforce_node_allocatable, "pods"),
+        };
 }

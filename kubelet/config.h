@@ -13,6 +13,8 @@
 #include "base/json.h"
 #include "base/usec.h"
 
+struct eviction_config;
+
 struct config_taint {
         char *key, *value, *effect; /* value NULL when empty */
 };
@@ -100,5 +102,7 @@ int config_merge(json_t *base, const json_t *patch);
 int kubelet_config_decode(const json_t *document, const char *base_dir, struct kubelet_config *ret,
                           struct err *err);
 void kubelet_config_done(struct kubelet_config *c);
+/* Its fields about eviction; borrowed. */
+struct eviction_config kubelet_config_eviction(const struct kubelet_config *c);
 /* How many pods the node takes on a machine of @cpus: maxPods, and podsPerCore of each CPU. */
 int32_t kubelet_config_max_pods(const struct kubelet_config *c, uint32_t cpus);

@@ -54,6 +54,7 @@ struct container_input {
         size_t n_host_devices;
         uint32_t possible_cpus; /* for the masked thermal_throttle files */
         bool cpu_quota, seccomp_default, single_process_oom_kill;
+        const char *apparmor_default; /* profile of RuntimeDefault; NULL: not loaded */
         usec_t cpu_period_usec;
         int64_t pod_pids_limit; /* <= 0: none; of pod cgroups */
 };

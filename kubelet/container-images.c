@@ -20,6 +20,7 @@ struct container_images {
         char *own_id;            /* owned */
         size_t at;               /* the volume whose image is asked for; n_volumes: its own */
         struct image_need *need; /* owned */
+        uint64_t pulled_bytes;
         container_images_fn ready;
         void *userdata;
 };
@@ -98,7 +99,7 @@ static void fail(struct container_images *i, const char *reason, const char *mes
         i->ready(reason, message, wake_at, i->userdata);
 }
 
-static void ask_next(struct container_images *i);
+static bool ask_next(struct container_images *i);
 
 static void on_image_ready(const char *image_id, const char *reason, const char *message,
                            usec_t wake_at, void *userdata)
@@ -106,6 +107,11 @@ static void on_image_ready(const char *image_id, const char *reason, const char 
         struct container_images *i = userdata;
         char **id = i->at < i->pod->n_volumes ? &i->volume_ids[i->at] : &i->own_id;
 
+        if (i->need && image_id) {
+                const struct image_info *image = image_find(i->ctx->rt, image_id);
+
+                i->pulled_bytes += image ? image->size : 0;
+        }
         i->need = NULL;
         if (!image_id) {
                 fail(i, reason, message, wake_at);
@@ -119,8 +125,9 @@ static void on_image_ready(const char *image_id, const char *reason, const char 
         }
 }
 
-/* Asks for the next one that is needed. It may be answered from inside: then @i may be gone. */
-static void ask_next(struct container_images *i)
+/* Asks for the next one that is needed. It may be answered from inside: then @i may be gone. True:
+ * a registry is asked. */
+static bool ask_next(struct container_images *i)
 {
         const struct pod *pod = i->pod;
         _cleanup_(pull_auths_done)
@@ -140,13 +147,24 @@ static void ask_next(struct container_images *i)
                 fail(i, REASON_ERR_IMAGE_PULL, strerror(-r), now_monotonic() + RETRY_USEC);
         else if (need)
                 i->need = need;
+        return r == 0 && need;
 }
 
-void container_images_ensure(struct container_images *i, container_images_fn ready, void *userdata)
+const char *container_images_asked(const struct container_images *i)
+{
+        return i->need ? wanted(i).image : NULL;
+}
+
+uint64_t container_images_pulled(const struct container_images *i)
+{
+        return i->pulled_bytes;
+}
+
+bool container_images_ensure(struct container_images *i, container_images_fn ready, void *userdata)
 {
         i->ready = ready;
         i->userdata = userdata;
-        ask_next(i);
+        return ask_next(i);
 }
 
 int container_images_new(const struct context *ctx, struct image_puller *puller,

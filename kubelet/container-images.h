@@ -22,8 +22,12 @@ struct container_images *
 container_images_free(struct container_images *i); /* ready is not called */
 DEFINE_CLEANUP(struct container_images *, container_images_free)
 /* Once, when the pull secrets are here (or known to be absent). @ready is called once, from the
- * loop or from here, and may free @i. */
-void container_images_ensure(struct container_images *i, container_images_fn ready, void *userdata);
+ * loop or from here, and may free @i. True: a registry is asked, and @i is still there. */
+bool container_images_ensure(struct container_images *i, container_images_fn ready, void *userdata);
+/* The image that a registry is asked for, as the pod calls it; NULL: none. Borrowed. */
+const char *container_images_asked(const struct container_images *i);
+/* Bytes on disk of those that were pulled. */
+uint64_t container_images_pulled(const struct container_images *i);
 /* "sha256:…"; NULL: not here, or no image volume that the container mounts. Borrowed. */
 const char *container_images_own(const struct container_images *i);
 const char *container_images_of_volume(const struct container_images *i, const char *volume);

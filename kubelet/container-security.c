@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "kubelet/container-parts.h"
+#include "kubelet/node-facts.h"
 
 #define CAP(c) (UINT64_C(1) << (c))
 #define DEFAULT_CAPS                                                                       \
@@ -250,14 +251,22 @@ static int choose_apparmor(const struct container_input *in, struct oci_process 
         const struct pod_profile *profile = own && own->apparmor.type != POD_PROFILE_UNSET
                                                     ? &own->apparmor
                                                     : &in->pod->security.apparmor;
+        const char *name = in->apparmor_default;
 
-        if (container_is_privileged(in->container) || profile->type != POD_PROFILE_LOCALHOST)
+        if (container_is_privileged(in->container) || profile->type == POD_PROFILE_UNCONFINED)
                 return 0;
-        if (!profile->localhost)
+        if (profile->type == POD_PROFILE_LOCALHOST)
+                name = profile->localhost;
+        if (!name && profile->type == POD_PROFILE_LOCALHOST)
                 return err_set_kind(err, -EINVAL, ERR_CONTAINER_CONFIG,
                                     "localhostProfile must be set if appArmorProfile type is "
                                     "Localhost.");
-        return free_and_strdup(&p->apparmor_profile, profile->localhost) < 0
+        if (!name && profile->type == POD_PROFILE_RUNTIME_DEFAULT)
+                return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
+                                    "appArmorProfile type RuntimeDefault: profile '%s' was not "
+                                    "loaded when this node's agent started",
+                                    APPARMOR_DEFAULT);
+        return free_and_strdup(&p->apparmor_profile, name) < 0
                        ? err_sys(err, -ENOMEM, "read appArmorProfile")
                        : 0;
 }

@@ -22,23 +22,14 @@
 #define CONFIG_RETRY_USEC (10 * USEC_PER_SEC)
 #define ENV_FILE_MAX      65536
 
-enum start_state {
-        STARTING_OBJECTS, /* waits for pull secrets */
-        STARTING_IMAGE,   /* its own, and those of its image volumes */
-        STARTING_CONFIG,  /* waits for ConfigMaps, Secrets, Services that env needs */
-        STARTING_CREATE,
-        STARTING_START,
-        STARTING_HOOK, /* runs; postStart under way */
-        STARTING_OVER,
-};
-
 struct container_start {
         const struct context *ctx;
         struct container_start_options options; /* .pod: one reference */
         char *sandbox_id, *ip4, *ip6;           /* owned copies of the options' */
         struct container_start_ops ops;
         void *userdata;
-        enum start_state state;
+        enum start_stage stage;
+        usec_t stage_since;              /* CLOCK_MONOTONIC */
         sd_event_source *defer;          /* owned: steps from the loop */
         struct container_images *images; /* owned */
         struct runtime_op *op;           /* owned */
@@ -61,10 +52,29 @@ static const char *name_of(const struct container_start *s)
         return s->options.container->name;
 }
 
+static void enter(struct container_start *s, enum start_stage next)
+{
+        s->stage = next;
+        s->stage_since = now_monotonic();
+}
+
+enum start_stage container_start_stage(const struct container_start *s, usec_t *ret_since,
+                                       const char **ret_pulling)
+{
+        *ret_since = s->stage_since;
+        *ret_pulling = s->images ? container_images_asked(s->images) : NULL;
+        return s->stage;
+}
+
+bool container_start_is_allowed(const struct container_start *s)
+{
+        return s->sandbox_id != NULL;
+}
+
 static void finish(struct container_start *s, enum start_result result, const char *reason,
                    const char *message, usec_t wake_at)
 {
-        s->state = STARTING_OVER;
+        enter(s, START_OVER);
         s->ops.done(s, result, reason, message, wake_at, s->userdata);
 }
 
@@ -80,9 +90,9 @@ static void fail(struct container_start *s, const char *reason, const char *sent
 
 /* ---- images ---- */
 
-static void step_in(struct container_start *s, enum start_state next)
+static void step_in(struct container_start *s, enum start_stage next)
 {
-        s->state = next;
+        enter(s, next);
         sd_event_source_set_enabled(s->defer, SD_EVENT_ONESHOT);
 }
 
@@ -94,14 +104,15 @@ static void on_images_ready(const char *reason, const char *message, usec_t wake
                 finish(s, START_FAILED, reason, message, wake_at);
                 return;
         }
-        s->ops.step(s, "image", s->userdata);
-        step_in(s, STARTING_CONFIG);
+        s->ops.step(s, "image", container_images_pulled(s->images), s->userdata);
+        step_in(s, START_CONFIG);
 }
 
 static void ensure_images(struct container_start *s)
 {
-        s->state = STARTING_IMAGE;
-        container_images_ensure(s->images, on_images_ready, s); /* @s may be gone */
+        enter(s, START_IMAGE);
+        if (container_images_ensure(s->images, on_images_ready, s)) /* else @s may be gone */
+                s->ops.step(s, "pulling", 0, s->userdata);
 }
 
 /* ---- configuration ---- */
@@ -359,6 +370,7 @@ static int create(struct container_start *s, const struct image_info *image, str
                 .possible_cpus = ctx->possible_cpus,
                 .cpu_quota = ctx->config->cpu_quota,
                 .seccomp_default = ctx->config->seccomp_default,
+                .apparmor_default = ctx->apparmor_default,
                 .single_process_oom_kill = ctx->config->single_process_oom_kill,
                 .cpu_period_usec = ctx->config->cpu_period_usec,
         };
@@ -413,7 +425,7 @@ static int create(struct container_start *s, const struct image_info *image, str
         config.stdin_open = c->stdin;
         config.stdin_once = c->stdin_once;
         config.stop_sec = (uint32_t)MIN(MAX(pod->grace_sec, 0), INT32_MAX);
-        s->state = STARTING_CREATE;
+        enter(s, START_CREATE);
         return container_create(ctx->rt, s->sandbox_id, &config, on_created, s, &s->op, err);
 }
 
@@ -480,8 +492,8 @@ static void on_created(int r, const char *container_id, const struct err *err, v
         }
         pod_event(s->ctx, pod, s->options.container, EVENT_NORMAL, "Created", "Container created");
         pod_log_link(s->ctx, pod, name_of(s), container_id, s->log_path);
-        s->ops.step(s, "created", s->userdata);
-        s->state = STARTING_START;
+        s->ops.step(s, "created", 0, s->userdata);
+        enter(s, START_START);
         r = container_start(s->ctx->rt, container_id, on_started, s, &s->op, &start_err);
         if (r < 0)
                 fail(s, "RunContainerError", err_text(&start_err), 0);
@@ -496,7 +508,7 @@ static void on_hook_done(enum handler_outcome outcome, const char *output, void 
 
         s->hook = NULL;
         if (outcome == HANDLER_SUCCESS || outcome == HANDLER_WARNING) {
-                s->ops.step(s, "postStart", s->userdata);
+                s->ops.step(s, "postStart", 0, s->userdata);
                 finish(s, START_DONE, NULL, NULL, 0);
                 return;
         }
@@ -529,7 +541,7 @@ static void run_hook(struct container_start *s)
         };
         _cleanup_err_ struct err err = { 0 };
 
-        s->state = STARTING_HOOK;
+        enter(s, START_HOOK);
         if (attempt_start(s->ctx->handlers, &options, &s->hook, &err) < 0)
                 on_hook_done(HANDLER_ERROR, err_text(&err), s);
 }
@@ -546,7 +558,7 @@ static void on_started(int r, const struct err *err, void *userdata)
         }
         pod_event(s->ctx, s->options.pod, s->options.container, EVENT_NORMAL, "Started",
                   "Container started");
-        s->ops.step(s, "started", s->userdata);
+        s->ops.step(s, "started", 0, s->userdata);
         if (s->options.container->post_start)
                 run_hook(s);
         else
@@ -559,17 +571,17 @@ static int on_defer(_unused_ sd_event_source *source, void *userdata)
 {
         struct container_start *s = userdata;
 
-        if (s->state == STARTING_OBJECTS &&
+        if (s->stage == START_OBJECTS &&
             (!s->options.pod->image_pull_secrets || pod_objects_are_here(s->options.objects, NULL)))
                 ensure_images(s);
-        else if (s->state == STARTING_CONFIG)
+        else if (s->stage == START_CONFIG)
                 configure(s);
         return 0;
 }
 
 void container_start_poke(struct container_start *s)
 {
-        if (s->state == STARTING_OBJECTS || s->state == STARTING_CONFIG)
+        if (s->stage == START_OBJECTS || s->stage == START_CONFIG)
                 sd_event_source_set_enabled(s->defer, SD_EVENT_ONESHOT);
 }
 
@@ -600,6 +612,7 @@ int container_start_new(const struct context *ctx, const struct container_start_
         *s = (struct container_start){
                 .ctx = ctx, .options = *o, .ops = *ops, .userdata = userdata
         };
+        enter(s, START_OBJECTS);
         s->options.pod = pod_ref(o->pod);
         r = container_images_new(ctx, o->puller, o->objects, o->pod, o->container, &s->images);
         if (r == 0)

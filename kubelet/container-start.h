@@ -9,6 +9,17 @@
 
 struct container_start; /* opaque */
 
+enum start_stage {
+        START_OBJECTS, /* waits for pull secrets */
+        START_IMAGE,
+        START_CONFIG, /* waits for its turn, then for what env needs: ConfigMaps, Secrets, Services
+                       */
+        START_CREATE,
+        START_START,
+        START_HOOK, /* runs; postStart under way */
+        START_OVER,
+};
+
 enum start_result {
         START_DONE,        /* it runs, and its postStart hook succeeded */
         START_FAILED,      /* @reason and @message say why; nothing of it runs */
@@ -19,8 +30,9 @@ struct container_start_ops {
          * try again; 0: by back-off alone. */
         void (*done)(struct container_start *s, enum start_result result, const char *reason,
                      const char *message, usec_t wake_at, void *userdata);
-        /* A stage was passed (a literal): for the timeline, and for a fresh status. */
-        void (*step)(struct container_start *s, const char *step, void *userdata);
+        /* A stage was passed (a literal): for the timeline, and for a fresh status. @value: of
+         * "image" the bytes of one that was pulled; else 0. */
+        void (*step)(struct container_start *s, const char *step, uint64_t value, void *userdata);
 };
 struct container_start_options {
         struct pod *pod;                       /* a reference is taken */
@@ -49,5 +61,11 @@ int container_start_allow(struct container_start *s, const char *sandbox_id, con
 /* Objects or services it waits for may be here now. */
 void container_start_poke(struct container_start *s);
 size_t container_start_index(const struct container_start *s);
+/* Where it is, since when (CLOCK_MONOTONIC), and which image a registry is asked for (NULL: none).
+ */
+enum start_stage container_start_stage(const struct container_start *s, usec_t *ret_since,
+                                       const char **ret_pulling);
+/* Volumes and sandbox are ready, and it was its turn. */
+bool container_start_is_allowed(const struct container_start *s);
 /* The container, once created; NULL before. Borrowed. */
 const char *container_start_id(const struct container_start *s);

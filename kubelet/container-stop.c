@@ -12,19 +12,12 @@
 #define MINIMUM_USEC    (2 * USEC_PER_SEC) /* between signal and SIGKILL, whatever the grace */
 #define KILL_AGAIN_USEC (10 * USEC_PER_SEC)
 
-enum stop_state {
-        STOP_PRE_STOP, /* the hook runs */
-        STOP_WAITING,  /* a sidecar: others go first */
-        STOP_SIGNALED, /* the stop signal was sent: the grace period runs */
-        STOP_KILLED,   /* SIGKILL was sent */
-};
-
 struct container_stop {
         const struct context *ctx;
         struct pod *pod; /* one reference */
         const struct pod_container *container;
         char *container_id;
-        enum stop_state state;
+        enum stop_stage state;
         bool must_wait;
         usec_t started_at, signaled_at, deadline; /* CLOCK_MONOTONIC */
         struct attempt *hook;                     /* owned */
@@ -39,6 +32,15 @@ static const char *container_name(const struct container_stop *s)
 const char *container_stop_container_id(const struct container_stop *s)
 {
         return s->container_id;
+}
+
+enum stop_stage container_stop_stage(const struct container_stop *s, usec_t *ret_since,
+                                     usec_t *ret_deadline)
+{
+        *ret_since = s->started_at;
+        *ret_deadline = s->state == STOP_SIGNALED ? MAX(s->deadline, s->signaled_at + MINIMUM_USEC)
+                                                  : s->deadline;
+        return s->state;
 }
 
 static void wake_at(struct container_stop *s, usec_t when)

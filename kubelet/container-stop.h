@@ -8,6 +8,13 @@
 
 struct container_stop; /* opaque */
 
+enum stop_stage {
+        STOP_PRE_STOP, /* the hook runs */
+        STOP_WAITING,  /* a sidecar: others go first */
+        STOP_SIGNALED, /* the stop signal was sent: the grace period runs */
+        STOP_KILLED,   /* SIGKILL was sent */
+};
+
 struct container_stop_options {
         struct pod *pod; /* a reference is taken */
         const struct pod_container
@@ -32,3 +39,6 @@ void container_stop_your_turn(struct container_stop *s);
 /* The grace period, counted from the start of the stop, becomes shorter; never longer. */
 void container_stop_shorten(struct container_stop *s, uint32_t grace_sec);
 const char *container_stop_container_id(const struct container_stop *s);
+/* Where it is; when it began, and when SIGKILL is due (CLOCK_MONOTONIC). */
+enum stop_stage container_stop_stage(const struct container_stop *s, usec_t *ret_since,
+                                     usec_t *ret_deadline);

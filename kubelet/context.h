@@ -14,6 +14,7 @@
 #include "runtime/runtime.h"
 
 struct kubelet_config;
+struct node_pressure;
 struct services;
 
 struct context {
@@ -23,13 +24,16 @@ struct context {
         struct volumes *volumes;
         struct handlers *handlers;
         struct events *events;
-        struct object_cache *objects;    /* NULL: standalone */
-        struct status_writer *statuses;  /* NULL: standalone */
-        struct services *services;       /* NULL: standalone */
+        struct object_cache *objects;   /* NULL: standalone */
+        struct status_writer *statuses; /* NULL: standalone */
+        struct services *services;      /* NULL: standalone */
+        const struct node_pressure *pressure;
         const char *node_name, *node_ip; /* node_ip: InternalIP */
         const char *root_dir, *pod_log_dir, *container_log_dir;
         struct crash_backoff_limits crash_limits;
         uint64_t node_memory_bytes; /* capacity */
+        bool has_apparmor;
+        const char *apparmor_default; /* profile of RuntimeDefault; NULL: not loaded */
         uint32_t possible_cpus, max_pods;
         usec_t started_at; /* CLOCK_REALTIME: when skiffd came up */
         void (*allocatable)(struct node_allocatable *ret, void *userdata);
@@ -42,6 +46,14 @@ struct context {
                 char _path[POD_FIELD_PATH_MAX];                                             \
                 const struct event_object _o = pod_event_object((pod), (container), _path); \
                 events_add((ctx)->events, &_o, (type), (reason), __VA_ARGS__);              \
+        } while (0)
+/* An event about the node. */
+#define node_event(ctx, type, reason, ...)                                     \
+        do {                                                                   \
+                const struct event_object _n = { .kind = "Node",               \
+                                                 .name = (ctx)->node_name,     \
+                                                 .uid = (ctx)->node_name };    \
+                events_add((ctx)->events, &_n, (type), (reason), __VA_ARGS__); \
         } while (0)
 enum { POD_FIELD_PATH_MAX = 300 };
 /* @path holds "spec.containers{web}" for as long as the object is used. */

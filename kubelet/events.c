@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 
+#define MESSAGE_MAX    1024 /* the API's limit */
 #define QUEUE_MAX      1000
 #define RECENT_MAX     200
 #define TRIES_MAX      12
@@ -152,7 +153,7 @@ static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
 
 static json_t *build_event(const struct events *e, const struct event_object *o,
                            const struct event_decision *d, const char *type, const char *reason,
-                           usec_t now)
+                           json_t *annotations, usec_t now)
 {
         char first_text[TIME_TEXT_MAX], last_text[TIME_TEXT_MAX];
         const char *namespace = o->namespace && *o->namespace ? o->namespace : NAMESPACE_NODE;
@@ -164,14 +165,14 @@ static json_t *build_event(const struct events *e, const struct event_object *o,
         json_set_text(involved, "resourceVersion", o->resource_version);
         json_set_text(involved, "fieldPath", o->field_path);
         return json_pack(
-                "{s:s, s:s, s:{s:s, s:s}, s:o, s:s, s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:i, "
+                "{s:s, s:s, s:{s:s, s:s, s:O*}, s:o, s:s, s:s, s:s, s:{s:s, s:s}, s:s, s:s, s:i, "
                 "s:s, s:s}",
                 "apiVersion", "v1", "kind", "Event", "metadata", "name", d->name, "namespace",
-                namespace, "involvedObject", involved, "reason", reason, "message", d->message,
-                "type", type, "source", "component", "kubelet", "host", e->node_name,
-                "firstTimestamp", time_format(d->first_seen, first_text), "lastTimestamp",
-                time_format(now, last_text), "count", (int)d->count, "reportingComponent",
-                "kubelet", "reportingInstance", e->node_name);
+                namespace, "annotations", annotations, "involvedObject", involved, "reason", reason,
+                "message", d->message, "type", type, "source", "component", "kubelet", "host",
+                e->node_name, "firstTimestamp", time_format(d->first_seen, first_text),
+                "lastTimestamp", time_format(now, last_text), "count", (int)d->count,
+                "reportingComponent", "kubelet", "reportingInstance", e->node_name);
 }
 
 static void remember(struct events *e, const char *text)
@@ -224,34 +225,43 @@ static void enqueue(struct events *e, const struct event_decision *d, const json
                 wake(e, SETTLE_USEC);
 }
 
-void events_add(struct events *e, const struct event_object *object, const char *type,
-                const char *reason, const char *fmt, ...)
+void events_add_annotated(struct events *e, const struct event_object *object, const char *type,
+                          const char *reason, json_t *annotations, const char *message)
 {
-        _cleanup_free_ char *message = NULL, *text = NULL;
+        _cleanup_free_ char *text = NULL;
         json_auto_t *event = NULL;
         struct event_decision d;
         usec_t now = now_realtime();
+
+        if (event_correlate(e->correlator, object, type, reason, message, now, &d) < 0)
+                return log_oom();
+        if (d.verdict == EVENT_DROP)
+                return;
+        event = build_event(e, object, &d, type, reason, annotations, now);
+        text = event ? json_dumps(event, JSON_COMPACT) : NULL;
+        if (!text)
+                return log_oom();
+        remember(e, text);
+        enqueue(e, &d, event, text);
+}
+
+void events_add(struct events *e, const struct event_object *object, const char *type,
+                const char *reason, const char *fmt, ...)
+{
+        _cleanup_free_ char *message = NULL;
         va_list ap;
         int r;
 
         va_start(ap, fmt);
         r = vasprintf(&message, fmt, ap);
         va_end(ap);
-        if (r < 0)
+        if (r < 0) {
+                message = NULL;
                 return log_oom();
-        if (strlen(message) > 1024) /* the API's limit */
-                memcpy(message + 1021, "...", 4);
-        r = event_correlate(e->correlator, object, type, reason, message, now, &d);
-        if (r < 0)
-                return log_oom();
-        if (d.verdict == EVENT_DROP)
-                return;
-        event = build_event(e, object, &d, type, reason, now);
-        text = event ? json_dumps(event, JSON_COMPACT) : NULL;
-        if (!text)
-                return log_oom();
-        remember(e, text);
-        enqueue(e, &d, event, text);
+        }
+        if (strlen(message) > MESSAGE_MAX)
+                memcpy(message + MESSAGE_MAX - 3, "...", 4);
+        events_add_annotated(e, object, type, reason, NULL, message);
 }
 
 void events_forget_object(struct events *e, const struct event_object *object)

@@ -25,6 +25,9 @@ DEFINE_CLEANUP(struct events *, events_free)
 /* Records one. Never fails for the caller: trouble is logged. */
 void events_add(struct events *e, const struct event_object *object, const char *type,
                 const char *reason, const char *fmt, ...) _printf_(5, 6);
+/* The same with annotations, an object of texts; borrowed. */
+void events_add_annotated(struct events *e, const struct event_object *object, const char *type,
+                          const char *reason, json_t *annotations, const char *message);
 /* The newest (at most 200) as an array of Event objects, for the local socket. New reference. */
 json_t *events_recent(const struct events *e);
 /* The object is gone: what would count its next events is forgotten. */

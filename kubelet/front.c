@@ -251,6 +251,14 @@ static void clear_place(const char *path)
         fs_remove_tree_at(AT_FDCWD, path);
 }
 
+static void on_local_exec(struct http_exchange *x, const char *container_id, bool attach,
+                          void *userdata)
+{
+        const struct front *f = userdata;
+
+        remote_execs_handle_local(f->execs, x, container_id, attach);
+}
+
 static int start_local(struct front *f, int stored, struct err *err)
 {
         struct server_ops ops;
@@ -258,6 +266,8 @@ static int start_local(struct front *f, int stored, struct err *err)
                 .ctx = f->ctx,
                 .pods = f->options.pods,
                 .logs = server_ops_of(f, &ops),
+                .exec = on_local_exec,
+                .exec_userdata = f,
                 .node = f->options.node,
                 .userdata = f->options.userdata,
         };

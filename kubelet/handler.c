@@ -233,6 +233,7 @@ static int start_request(struct attempt *a, struct err *err)
                 .headers = (const char *const *)headers,
                 .body_max = HTTP_BODY_MAX,
                 .on_data = on_http_data,
+                .on_data_always = true, /* a warning quotes the body of a redirect */
                 .done = on_http_done,
                 .userdata = a,
         };

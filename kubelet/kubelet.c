@@ -47,7 +47,6 @@ struct kubelet {
         struct pod_sources *sources;
         struct node_status *node_status;
         struct lease *lease;
-        struct pod_disks *disks;
         struct evictor *evictor;
         struct front *front;
         bool runtime_ready;
@@ -172,8 +171,9 @@ static void on_fill_node(struct node_input *in, void *userdata)
         in->images = k->images = images_json(k);
         in->not_ready = why_not_ready(k);
         in->warning = k->warning;
-        node_pressure_read(k->pressure, now_monotonic(), &in->memory_pressure, &in->disk_pressure,
-                           &in->pid_pressure);
+        in->memory_pressure = node_pressure_has(k->pressure, EVICTION_MEMORY_PRESSURE);
+        in->disk_pressure = node_pressure_has(k->pressure, EVICTION_DISK_PRESSURE);
+        in->pid_pressure = node_pressure_has(k->pressure, EVICTION_PID_PRESSURE);
 }
 
 static const json_t *on_node_wanted(void *userdata)
@@ -411,6 +411,7 @@ static int read_node(struct kubelet *k, struct err *err)
         r = node_pressure_new(&pressure, &k->pressure, err);
         if (r < 0)
                 return r;
+        node_pressure_look(k->pressure, now_monotonic()); /* for the first status of the node */
         k->reserved = (struct node_reservation){
                 .cpu_milli = quantity_of(&c->kube_reserved, "cpu", true) +
                              quantity_of(&c->system_reserved, "cpu", true),
@@ -577,12 +578,16 @@ static void fill_context(struct kubelet *k)
         ctx->container_log_dir = k->options->container_log_dir;
         ctx->crash_limits = crash_backoff_limits_from(k->config->max_restart_period_usec);
         ctx->node_memory_bytes = k->facts.memory_bytes;
+        ctx->has_apparmor = k->facts.has_apparmor;
+        ctx->apparmor_default = k->facts.apparmor_default;
         ctx->max_pods = (uint32_t)kubelet_config_max_pods(k->config, k->facts.cpus);
         ctx->possible_cpus = cpus > 0 ? (uint32_t)cpus : 1;
         ctx->started_at = now_realtime();
         ctx->allocatable = on_allocatable;
         ctx->userdata = k;
         ctx->rt = k->rt;
+        ctx->pressure = k->pressure;
+        node_pressure_set_runtime(k->pressure, k->rt);
         ctx->objects = k->objects;
 }
 
@@ -650,21 +655,19 @@ static int start_api_side(struct kubelet *k, struct err *err)
         return r;
 }
 
-static void on_disks_measured(void *userdata)
+static void on_conditions(void *userdata)
 {
         struct kubelet *k = userdata;
 
-        evictor_disks_measured(k->evictor);
+        if (k->node_status)
+                node_status_changed(k->node_status);
 }
 
 static int start_eviction(struct kubelet *k, struct err *err)
 {
-        const struct pod_disks_options disks = { &k->ctx, k->pods, on_disks_measured, k };
-        struct evictor_options evictor = { .ctx = &k->ctx, .pods = k->pods };
-        int r = pod_disks_new(&disks, &k->disks, err);
+        const struct evictor_options options = { &k->ctx, k->pods, k->pressure, on_conditions, k };
 
-        evictor.disks = k->disks;
-        return r < 0 ? r : evictor_new(&evictor, &k->evictor, err);
+        return evictor_new(&options, &k->evictor, err);
 }
 
 /* What `skiff node` shows. */
@@ -692,6 +695,12 @@ static json_t *on_node_info(void *userdata)
         STRV_FOREACH (m, runtime_missing_features(k->rt))
                 json_array_append_new(missing, json_string(*m));
         json_object_set_new(o, "missing", missing);
+        json_set(o, "memoryPressure",
+                 json_boolean(node_pressure_has(k->pressure, EVICTION_MEMORY_PRESSURE)));
+        json_set(o, "diskPressure",
+                 json_boolean(node_pressure_has(k->pressure, EVICTION_DISK_PRESSURE)));
+        json_set(o, "pidPressure",
+                 json_boolean(node_pressure_has(k->pressure, EVICTION_PID_PRESSURE)));
         return o;
 }
 
@@ -766,7 +775,6 @@ struct kubelet *kubelet_free(struct kubelet *k)
                 return NULL;
         front_free(k->front);
         evictor_free(k->evictor);
-        pod_disks_free(k->disks);
         lease_free(k->lease);
         node_status_free(k->node_status);
         pod_sources_free(k->sources);

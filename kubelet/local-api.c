@@ -11,11 +11,14 @@
 #include "base/text.h"
 #include "kubelet/local-containers.h"
 #include "kubelet/local-exec.h"
+#include "kubelet/local-pods.h"
+#include "kubelet/local-status.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/server-logs.h"
 
 struct local_api {
         struct local_api_options options;
+        struct server_ops ops; /* a copy: those of the options are gone */
         const struct context *ctx;
         struct server_logs *logs;
         struct list waiting; /* struct image_request */
@@ -177,7 +180,7 @@ static void answer_pod(struct local_api *a, struct http_exchange *x, struct pod 
                        struct pod_worker *w)
 {
         json_t *o = pod_manager_pod_json(a->options.pods, pod, w),
-               *ours = w ? pod_worker_explain(w) : json_object();
+               *ours = pod_manager_explain(a->options.pods, pod, w);
         struct logs logs = { pod->uid, json_array() };
 
         container_foreach(a->ctx->rt, NULL, add_container, &logs);
@@ -199,9 +202,69 @@ void local_api_container_ended(struct local_api *a, const char *container_id)
         server_logs_container_ended(a->logs, container_id);
 }
 
-/* /v1/pods/NS/NAME[/log|/exec] */
+/* Both ways, over a connection that is no longer HTTP: exec with input or a terminal, and attach.
+ */
+static void serve_session(struct local_api *a, struct http_exchange *x, const struct pod *pod,
+                          bool attach)
+{
+        const char *container = http_exchange_query(x, "container");
+        _cleanup_err_ struct err err = { 0 };
+        const struct container_status *c;
+
+        if (!http_exchange_upgrade_protocol(x))
+                return local_api_fail(x, 400,
+                                      "expected an upgrade to skiff-frames, SPDY/3.1 or websocket");
+        c = pod_running_container(a->ctx, pod, container && *container ? container : NULL, &err);
+        if (!c)
+                return local_api_fail(x, err.kind == ERR_NOT_FOUND ? 404 : 409, err_text(&err));
+        a->options.exec(x, c->id, attach, a->options.exec_userdata);
+}
+
+static void serve_exec(struct local_api *a, struct http_exchange *x, const struct pod *pod)
+{
+        json_auto_t *body = NULL;
+
+        if (http_exchange_upgrade_protocol(x))
+                return serve_session(a, x, pod, false);
+        body = body_of(x);
+        if (body)
+                local_exec_serve(a->ctx, x, pod, body);
+}
+
+static void serve_restart(struct http_exchange *x, struct pod_worker *w)
+{
+        json_auto_t *body = body_of(x);
+
+        if (body)
+                local_pod_restart(x, w, body);
+}
+
+static void handle_pod_part(struct local_api *a, struct http_exchange *x, struct pod *pod,
+                            struct pod_worker *w, const char *part)
+{
+        if (streq(part, "log")) {
+                if (is_method(x, "GET"))
+                        serve_log(a, x, pod);
+        } else if (streq(part, "inspect")) { /* it shows values out of Secrets */
+                if (is_method(x, "GET") && is_root(x))
+                        local_pod_inspect(a->ctx, x, pod);
+        } else if (is_method(x, "POST") && is_root(x)) {
+                if (streq(part, "exec"))
+                        serve_exec(a, x, pod);
+                else if (streq(part, "attach"))
+                        serve_session(a, x, pod, true);
+                else if (streq(part, "restart"))
+                        serve_restart(x, w);
+                else
+                        local_pod_stop(x, w, pod);
+        }
+}
+
+/* /v1/pods/NS/NAME[/log|/exec|/attach|/inspect|/restart|/stop] */
 static void handle_pod(struct local_api *a, struct http_exchange *x, const char *rest)
 {
+        static const char *const known[] = { "log",     "exec", "attach", "inspect",
+                                             "restart", "stop", NULL };
         _cleanup_strv_ char **parts = NULL;
         _cleanup_free_ char *message = NULL;
         struct pod_worker *w;
@@ -211,27 +274,20 @@ static void handle_pod(struct local_api *a, struct http_exchange *x, const char 
         if (strv_split(rest, "/", &parts) < 0)
                 return local_api_fail(x, 500, "out of memory");
         n = strv_len(parts);
-        if (n < 2 || n > 3 || (n == 3 && !streq(parts[2], "log") && !streq(parts[2], "exec")))
-                return local_api_fail(x, 404,
-                                      "no such path: expected /v1/pods/NAMESPACE/NAME[/log|/exec]");
+        if (n < 2 || n > 3 || (n == 3 && !strv_contains((char *const *)known, parts[2])))
+                return local_api_fail(
+                        x, 404,
+                        "no such path: expected /v1/pods/NAMESPACE/NAME[/log|/exec|/attach|/inspect|/restart|/stop]");
         pod = pod_manager_find(a->options.pods, parts[0], parts[1], &w);
         if (!pod) {
                 message = text_printf("pods \"%s\" not found in namespace \"%s\" on this node",
                                       parts[1], parts[0]);
                 return local_api_fail(x, 404, message ? message : "pod not found");
         }
-        if (n == 2) {
-                if (is_method(x, "GET"))
-                        answer_pod(a, x, pod, w);
-        } else if (streq(parts[2], "log")) {
-                if (is_method(x, "GET"))
-                        serve_log(a, x, pod);
-        } else if (is_method(x, "POST") && is_root(x)) {
-                json_auto_t *body = body_of(x);
-
-                if (body)
-                        local_exec_serve(a->ctx, x, pod, body);
-        }
+        if (n == 3)
+                handle_pod_part(a, x, pod, w, parts[2]);
+        else if (is_method(x, "GET"))
+                answer_pod(a, x, pod, w);
 }
 
 /* ---- images ---- */
@@ -497,6 +553,16 @@ static void handle_image_action(struct local_api *a, struct http_exchange *x,
 
 /* ---- the whole ---- */
 
+static void serve_stats(struct local_api *a, struct http_exchange *x)
+{
+        json_t *o = a->ops.stats_summary(false, a->ops.userdata);
+
+        if (o)
+                http_answer_json(x, 200, o);
+        else
+                local_api_fail(x, 500, "out of memory");
+}
+
 void local_api_handle(struct http_exchange *x, void *userdata)
 {
         struct local_api *a = userdata;
@@ -522,6 +588,14 @@ void local_api_handle(struct http_exchange *x, void *userdata)
                 handle_image_action(a, x, pull_image);
         } else if (streq(path, "/v1/images/import")) {
                 handle_image_action(a, x, import_image);
+        } else if (streq(path, "/v1/stats")) {
+                if (is_method(x, "GET"))
+                        serve_stats(a, x);
+        } else if (streq(path, "/v1/status")) {
+                if (is_method(x, "GET"))
+                        http_answer_json(x, 200,
+                                         local_status_json(a->ctx, a->options.pods,
+                                                           a->options.node(a->options.userdata)));
         } else if (streq(path, "/v1/node")) {
                 if (is_method(x, "GET"))
                         http_answer_json(x, 200, a->options.node(a->options.userdata));
@@ -544,7 +618,7 @@ int local_api_new(const struct local_api_options *options, struct local_api **re
 
         if (!a)
                 return err_sys(err, -ENOMEM, "start the local socket");
-        *a = (struct local_api){ .options = *options, .ctx = options->ctx };
+        *a = (struct local_api){ .options = *options, .ops = *options->logs, .ctx = options->ctx };
         list_init(&a->waiting);
         if (server_logs_new(a->ctx->event, a->ctx->pod_log_dir, options->logs, local_api_fail,
                             &a->logs) < 0) {

@@ -27,6 +27,10 @@ struct local_api_options {
         const struct context *ctx;
         struct pod_manager *pods;
         const struct server_ops *logs; /* how logs are found; copied */
+        /* A command in a container, or its own streams; answers @x, which asked for an upgrade. */
+        void (*exec)(struct http_exchange *x, const char *container_id, bool attach,
+                     void *exec_userdata);
+        void *exec_userdata;
         /* The answer to /v1/node; new reference. */
         json_t *(*node)(void *userdata);
         void *userdata;

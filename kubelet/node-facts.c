@@ -110,6 +110,24 @@ static void read_hugepages(struct node_facts *f)
         }
 }
 
+/* As runc and the kubelet ask; and whether our profile is among "name (mode)" lines. */
+static void read_apparmor(struct node_facts *f)
+{
+        static const char folder[] = "/sys/kernel/security/apparmor";
+        _cleanup_free_ char *enabled = NULL, *profiles = NULL;
+
+        if (access(folder, F_OK) < 0 ||
+            fs_read_line_at(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", &enabled) < 0)
+                return;
+        f->has_apparmor = enabled[0] == 'Y';
+        if (f->has_apparmor &&
+            fs_read_at(AT_FDCWD, "/sys/kernel/security/apparmor/profiles", 1 << 20, &profiles,
+                       NULL) == 0 &&
+            (startswith(profiles, APPARMOR_DEFAULT " (enforce)") ||
+             strstr(profiles, "\n" APPARMOR_DEFAULT " (enforce)")))
+                f->apparmor_default = APPARMOR_DEFAULT;
+}
+
 /* PRETTY_NAME of os-release, quotes removed. */
 static char *read_os_image(void)
 {
@@ -174,6 +192,7 @@ int node_facts_read(struct node_facts *ret, struct err *err)
         if (r < 0)
                 return r;
         read_hugepages(&f);
+        read_apparmor(&f);
         *ret = f;
         f = (struct node_facts){ 0 };
         return 0;

@@ -2,6 +2,7 @@
  * What this machine is: read from /proc, /sys and /etc, as cadvisor and the kubelet's setters do.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -16,7 +17,12 @@ struct node_facts {
                 uint64_t size_bytes, count;
         } hugepages[8];
         size_t n_hugepages;
+        bool has_apparmor; /* the kernel's, and it is on */
+        const char
+                *apparmor_default; /* APPARMOR_DEFAULT when that is loaded and enforced; or NULL */
 };
+/* What RuntimeDefault is; loaded by skiffd.service from /etc/apparmor.d before skiffd starts. */
+#define APPARMOR_DEFAULT "skiff-default"
 void node_facts_done(struct node_facts *f);
 int node_facts_read(struct node_facts *ret, struct err *err);
 

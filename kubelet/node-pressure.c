@@ -2,117 +2,195 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
-#include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/node-facts.h"
+#include "runtime/runtime.h"
 
-enum { MEMORY, DISK, PIDS, _PRESSURE_MAX };
+#define PODS_CGROUP "kubepods"
 
 struct node_pressure {
         struct node_pressure_options options;
-        usec_t seen_at[_PRESSURE_MAX]; /* CLOCK_MONOTONIC; 0: never */
+        const struct runtime *rt; /* borrowed; NULL: not yet */
+        struct eviction_thresholds thresholds;
+        struct eviction_observation seen[_EVICTION_SIGNAL_MAX];
+        struct eviction_state state;
+        bool holds[_EVICTION_CONDITION_MAX];
 };
-
-int threshold_parse(const char *text, uint64_t capacity, uint64_t *ret)
-{
-        size_t n = strlen(text);
-        int64_t v;
-
-        if (n > 1 && text[n - 1] == '%') {
-                _cleanup_free_ char *number = strndup(text, n - 1);
-
-                if (!number)
-                        return -ENOMEM;
-                if (quantity_parse_milli(number, &v) < 0 || v < 0 || v > 100000)
-                        return -EINVAL;
-                *ret = (uint64_t)((double)capacity * (double)v / 100000);
-                return 0;
-        }
-        if (quantity_parse(text, &v) < 0 || v < 0)
-                return -EINVAL;
-        *ret = (uint64_t)v;
-        return 0;
-}
-
-static uint64_t threshold(const struct node_pressure *p, const char *signal, uint64_t capacity)
-{
-        const char *text = string_map_get(&p->options.config->eviction_hard, signal);
-        uint64_t v;
-
-        return text && threshold_parse(text, capacity, &v) == 0 ? v : 0;
-}
 
 int64_t node_pressure_memory_threshold(const struct node_pressure *p)
 {
-        return (int64_t)threshold(p, "memory.available", p->options.memory_capacity);
+        return (int64_t)eviction_hard_amount(&p->thresholds, EVICTION_MEMORY,
+                                             p->options.memory_capacity);
 }
 
 int64_t node_pressure_disk_threshold(const struct node_pressure *p, uint64_t capacity)
 {
-        return (int64_t)threshold(p, "nodefs.available", capacity);
+        return (int64_t)eviction_hard_amount(&p->thresholds, EVICTION_NODEFS, capacity);
 }
 
-static bool is_full(const struct node_pressure *p, const char *path, const char *bytes_signal,
-                    const char *inodes_signal)
+/* ---- looking ---- */
+
+static struct eviction_observation observed(uint64_t available, uint64_t capacity)
+{
+        return (struct eviction_observation){ true, MIN(available, capacity), capacity };
+}
+
+/* As the kubelet has it, whatever is not in the working set; but no more than the kernel finds
+ * available, whose own memory is in no working set. */
+static void look_at_memory(struct node_pressure *p)
+{
+        struct runtime_usage usage;
+        uint64_t available;
+
+        if (memory_available_read(&available) < 0)
+                return;
+        if (runtime_machine_usage(&usage) == 0 && usage.memory_limit != UINT64_MAX &&
+            usage.memory_working_set <= usage.memory_limit)
+                available = MIN(available, usage.memory_limit - usage.memory_working_set);
+        p->seen[EVICTION_MEMORY] = observed(available, p->options.memory_capacity);
+}
+
+static void look_at_pods_memory(struct node_pressure *p)
+{
+        struct runtime_usage usage;
+
+        if (!p->rt || runtime_cgroup_usage(p->rt, PODS_CGROUP, &usage) < 0 ||
+            usage.memory_limit == UINT64_MAX || usage.memory_working_set == UINT64_MAX)
+                return;
+        p->seen[EVICTION_ALLOCATABLE_MEMORY] =
+                observed(usage.memory_limit - MIN(usage.memory_working_set, usage.memory_limit),
+                         usage.memory_limit);
+}
+
+static void look_at_disk(struct node_pressure *p, const char *path, enum eviction_signal bytes,
+                         enum eviction_signal inodes)
 {
         struct fs_capacity c;
 
         if (fs_capacity_read(path, &c) < 0)
-                return false;
-        return c.available_bytes < threshold(p, bytes_signal, c.bytes) ||
-               (c.inodes && c.inodes_free < threshold(p, inodes_signal, c.inodes));
+                return;
+        p->seen[bytes] = observed(c.available_bytes, c.bytes);
+        if (c.inodes > 0) /* btrfs has none to run out of */
+                p->seen[inodes] = observed(c.inodes_free, c.inodes);
 }
 
-static bool pids_are_short(const struct node_pressure *p)
+static int read_number(const char *path, uint64_t *ret)
 {
-        _cleanup_free_ char *max_text = NULL, *load = NULL;
-        uint64_t max, running;
-        char *slash, *end;
+        _cleanup_free_ char *text = NULL;
+        int r = fs_read_line_at(AT_FDCWD, path, &text);
 
-        if (!string_map_get(&p->options.config->eviction_hard, "pid.available") ||
-            fs_read_line_at(AT_FDCWD, "/proc/sys/kernel/pid_max", &max_text) < 0 ||
-            text_to_u64(max_text, &max) < 0 ||
-            fs_read_line_at(AT_FDCWD, "/proc/loadavg", &load) < 0 || !(slash = strchr(load, '/')))
-                return false;
-        end = slash + 1 + strcspn(slash + 1, " ");
-        *end = '\0';
-        if (text_to_u64(slash + 1, &running) < 0)
-                return false;
-        return max - MIN(running, max) < threshold(p, "pid.available", max);
+        return r < 0 ? r : text_to_u64(text, ret);
 }
 
-static bool hold(struct node_pressure *p, int which, bool is_now, usec_t now)
+/* "0.20 0.18 0.12 1/80 11206": all tasks are 80. */
+static int count_tasks(uint64_t *ret)
 {
-        if (is_now)
-                p->seen_at[which] = now;
-        return p->seen_at[which] &&
-               now < p->seen_at[which] + p->options.config->eviction_transition_usec + 1;
+        _cleanup_free_ char *text = NULL;
+        char *number;
+        int r = fs_read_line_at(AT_FDCWD, "/proc/loadavg", &text);
+
+        if (r < 0)
+                return r;
+        number = strchr(text, '/');
+        if (!number++)
+                return -EBADMSG;
+        number[strspn(number, "0123456789")] = '\0';
+        return text_to_u64(number, ret);
 }
 
-void node_pressure_read(struct node_pressure *p, usec_t now, bool *ret_memory, bool *ret_disk,
-                        bool *ret_pids)
+static void look_at_pids(struct node_pressure *p)
 {
-        uint64_t available;
-        bool memory = memory_available_read(&available) == 0 &&
-                      available < (uint64_t)node_pressure_memory_threshold(p);
-        bool disk = is_full(p, p->options.root_dir, "nodefs.available", "nodefs.inodesFree") ||
-                    is_full(p, p->options.state_dir, "imagefs.available", "imagefs.inodesFree");
+        uint64_t max, threads, tasks;
 
-        *ret_memory = hold(p, MEMORY, memory, now);
-        *ret_disk = hold(p, DISK, disk, now);
-        *ret_pids = hold(p, PIDS, pids_are_short(p), now);
+        if (read_number("/proc/sys/kernel/pid_max", &max) < 0 ||
+            read_number("/proc/sys/kernel/threads-max", &threads) < 0 || count_tasks(&tasks) < 0)
+                return;
+        max = MIN(max, threads);
+        p->seen[EVICTION_PIDS] = observed(max - MIN(tasks, max), max);
+}
+
+static void look(struct node_pressure *p)
+{
+        memset(p->seen, 0, sizeof p->seen);
+        look_at_memory(p);
+        look_at_pods_memory(p);
+        look_at_disk(p, p->options.root_dir, EVICTION_NODEFS, EVICTION_NODEFS_INODES);
+        look_at_disk(p, p->options.state_dir, EVICTION_IMAGEFS, EVICTION_IMAGEFS_INODES);
+        look_at_pids(p);
+}
+
+bool node_pressure_look(struct node_pressure *p, usec_t now)
+{
+        bool changed = false;
+
+        look(p);
+        eviction_fold(&p->thresholds, p->seen, now, &p->state);
+        for (size_t i = 0; i < _EVICTION_CONDITION_MAX; i++) {
+                bool holds = eviction_condition_holds(&p->state, (enum eviction_condition)i,
+                                                      p->options.config->eviction_transition_usec,
+                                                      now);
+
+                changed |= holds != p->holds[i];
+                p->holds[i] = holds;
+        }
+        return changed;
+}
+
+/* ---- what was seen ---- */
+
+bool node_pressure_has(const struct node_pressure *p, enum eviction_condition c)
+{
+        return p->holds[c];
+}
+
+const struct eviction_threshold *node_pressure_chosen(const struct node_pressure *p)
+{
+        return eviction_choose(&p->thresholds, &p->state);
+}
+
+const struct eviction_observation *node_pressure_seen(const struct node_pressure *p,
+                                                      enum eviction_signal signal)
+{
+        return &p->seen[signal];
+}
+
+bool node_pressure_is_relieved(struct node_pressure *p)
+{
+        look(p);
+        return eviction_is_relieved(&p->thresholds, p->seen);
+}
+
+bool node_pressure_has_image_fs(const struct node_pressure *p)
+{
+        struct stat a, b;
+
+        return stat(p->options.root_dir, &a) == 0 && stat(p->options.state_dir, &b) == 0 &&
+               a.st_dev != b.st_dev;
+}
+
+void node_pressure_set_runtime(struct node_pressure *p, const struct runtime *rt)
+{
+        p->rt = rt;
 }
 
 int node_pressure_new(const struct node_pressure_options *options, struct node_pressure **ret,
                       struct err *err)
 {
+        struct eviction_config config = kubelet_config_eviction(options->config);
         struct node_pressure *p = calloc(1, sizeof *p);
+        int r;
 
         if (!p)
                 return err_sys(err, -ENOMEM, "watch the node's resources");
         p->options = *options;
+        r = eviction_thresholds_parse(&config, &p->thresholds, err);
+        if (r < 0) {
+                free(p);
+                return r;
+        }
         *ret = p;
         return 0;
 }

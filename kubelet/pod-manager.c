@@ -10,8 +10,10 @@
 #include "kubelet/admission.h"
 #include "kubelet/allocations.h"
 #include "kubelet/config.h"
+#include "kubelet/node-pressure.h"
 #include "kubelet/orphans.h"
 #include "kubelet/pod-allocation.h"
+#include "kubelet/pod-explain.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/pod-status.h"
@@ -219,7 +221,11 @@ static int admit(const struct entry *e, const struct pod *pod, struct admission_
                 .name = ctx->node_name,
                 .standalone = !ctx->statuses,
                 .max_pods = ctx->max_pods,
+                .has_apparmor = ctx->has_apparmor,
                 .allowed_unsafe_sysctls = ctx->config->allowed_unsafe_sysctls,
+                .memory_pressure = node_pressure_has(ctx->pressure, EVICTION_MEMORY_PRESSURE),
+                .disk_pressure = node_pressure_has(ctx->pressure, EVICTION_DISK_PRESSURE),
+                .pid_pressure = node_pressure_has(ctx->pressure, EVICTION_PID_PRESSURE),
         };
         int r;
 
@@ -628,6 +634,31 @@ struct pod *pod_manager_find(const struct pod_manager *m, const char *namespace,
         if (ret_worker)
                 *ret_worker = found ? found->worker : NULL;
         return found ? found->pod : NULL;
+}
+
+json_t *pod_manager_explain(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)
+{
+        const struct entry *e = map_get(m->entries, pod->uid);
+        struct explain_pod p = { .namespace = pod->namespace,
+                                 .name = pod->name,
+                                 .now = now_realtime() };
+
+        if (w)
+                return pod_worker_explain(w);
+        if (e && e->refusal) {
+                p.refusal_reason = json_text_at(e->refusal, "reason");
+                p.refusal_message = json_text_at(e->refusal, "message");
+        } else {
+                p.waits_for_predecessor = pod_is_static(pod);
+        }
+        return pod_explain(&p);
+}
+
+struct pod_worker *pod_manager_worker(const struct pod_manager *m, const char *uid)
+{
+        const struct entry *e = map_get(m->entries, uid);
+
+        return e ? e->worker : NULL;
 }
 
 json_t *pod_manager_pod_json(const struct pod_manager *m, struct pod *pod, struct pod_worker *w)

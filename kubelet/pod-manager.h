@@ -53,5 +53,9 @@ void pod_manager_foreach(const struct pod_manager *m,
 /* By namespace and name; NULL: none. Its worker, or NULL when it was refused. */
 struct pod *pod_manager_find(const struct pod_manager *m, const char *namespace, const char *name,
                              struct pod_worker **ret_worker);
+/* What the pod is at and waits for: { worker?, timeline?, summary, waits }; new reference. */
+json_t *pod_manager_explain(const struct pod_manager *m, struct pod *pod, struct pod_worker *w);
+/* The worker of a pod; NULL: there is no such pod any more, or it was refused. */
+struct pod_worker *pod_manager_worker(const struct pod_manager *m, const char *uid);
 /* The v1.Pod as this node has it, with its newest status; new reference. */
 json_t *pod_manager_pod_json(const struct pod_manager *m, struct pod *pod, struct pod_worker *w);

@@ -115,6 +115,18 @@ bool pod_objects_are_here(const struct pod_objects *o, const char **ret_problem)
         return true;
 }
 
+char *pod_objects_pending(const struct pod_objects *o)
+{
+        for (size_t i = 0; i < o->n; i++)
+                if (object_ref_state(o->refs[i]) == OBJECT_PENDING)
+                        return text_printf("%s '%s'",
+                                           object_ref_kind(o->refs[i]) == OBJECT_SECRET
+                                                   ? "Secret"
+                                                   : "ConfigMap",
+                                           object_ref_name(o->refs[i]));
+        return NULL;
+}
+
 const json_t *pod_objects_get(const struct pod_objects *o, bool is_secret, const char *name)
 {
         const struct object_ref *ref = find(o, is_secret ? OBJECT_SECRET : OBJECT_CONFIG_MAP, name);

@@ -14,5 +14,7 @@ DEFINE_CLEANUP(struct pod_objects *, pod_objects_free)
 /* Has everything been answered? FAILED ones count as answered; *ret_problem (may be NULL) is the
  * first such sentence. */
 bool pod_objects_are_here(const struct pod_objects *o, const char **ret_problem);
+/* "secret 'x'": one that has not been answered; owned. NULL: none. */
+char *pod_objects_pending(const struct pod_objects *o);
 /* NULL: it does not exist (or is not among the pod's references). Borrowed. */
 const json_t *pod_objects_get(const struct pod_objects *o, bool is_secret, const char *name);

@@ -261,6 +261,25 @@ enum probe_verdict pod_probes_verdict(const struct pod_probes *pp, size_t index,
         return p && p->timer && p->owner->id ? p->verdict : PROBE_VERDICT_NONE;
 }
 
+struct probe_view pod_probes_look(const struct pod_probes *pp, size_t index, enum probe_kind kind)
+{
+        const struct one_probe *p = index < pp->n ? &pp->containers[index].probes[kind] : NULL;
+        int enabled = SD_EVENT_OFF;
+
+        if (!p || !p->timer || !p->owner->id)
+                return (struct probe_view){ 0 };
+        sd_event_source_get_enabled(p->timer, &enabled);
+        return (struct probe_view){
+                .exists = true,
+                .is_fine = p->verdict == PROBE_VERDICT_SUCCESS,
+                .is_decided = p->state.decided,
+                .last_passed = p->state.last,
+                .run = p->state.run,
+                .threshold = (uint32_t)MAX(spec_of(p)->failure_threshold, 0),
+                .next_at = enabled == SD_EVENT_OFF ? 0 : p->due,
+        };
+}
+
 struct probe_counts pod_probes_counts(const struct pod_probes *pp, size_t index,
                                       enum probe_kind kind)
 {

@@ -44,6 +44,16 @@ struct probe_counts {
 };
 struct probe_counts pod_probes_counts(const struct pod_probes *p, size_t index,
                                       enum probe_kind kind);
+struct probe_view {
+        bool exists;        /* the container has one, and runs */
+        bool is_fine;       /* its verdict is success */
+        bool is_decided;    /* by attempts */
+        bool last_passed;   /* the last attempts, … */
+        uint32_t run;       /* … so many in a row; 0: none yet */
+        uint32_t threshold; /* failures in a row that count */
+        usec_t next_at;     /* CLOCK_MONOTONIC; 0: none is due */
+};
+struct probe_view pod_probes_look(const struct pod_probes *p, size_t index, enum probe_kind kind);
 const char *probe_kind_name(enum probe_kind kind); /* "Startup" */
 /* NONE when the container has no such probe or there is no result yet. */
 enum probe_verdict pod_probes_verdict(const struct pod_probes *p, size_t index,

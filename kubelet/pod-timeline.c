@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "kubelet/pod-log.h"
 
 void pod_timeline_done(struct pod_timeline *t)
@@ -26,6 +27,12 @@ static bool grow(struct pod_timeline *t)
 
 void pod_step(struct pod_timeline *t, const struct pod *pod, int container, const char *name)
 {
+        pod_step_at(t, pod, container, name, 0, 0);
+}
+
+void pod_step_at(struct pod_timeline *t, const struct pod *pod, int container, const char *name,
+                 uint32_t value, usec_t at)
+{
         const struct pod_container *c = container >= 0 ? pod_container_at(pod, (size_t)container)
                                                        : NULL;
 
@@ -39,7 +46,8 @@ void pod_step(struct pod_timeline *t, const struct pod *pod, int container, cons
         } else if (!grow(t)) {
                 return;
         }
-        t->steps[t->n++] = (struct timeline_step){ name, (int16_t)container, now_realtime() };
+        t->steps[t->n++] = (struct timeline_step){ name, (int16_t)container, value,
+                                                   at ? at : now_realtime() };
 }
 
 json_t *pod_timeline_to_json(const struct pod_timeline *t, const struct pod *pod)
@@ -55,6 +63,10 @@ json_t *pod_timeline_to_json(const struct pod_timeline *t, const struct pod *pod
                                       time_format_micro(s->at, time));
 
                 json_set_text(o, "container", c ? c->name : NULL);
+                if (streq(s->name, "exited"))
+                        json_set(o, "exitCode", json_integer(s->value));
+                else if (s->value)
+                        json_set(o, "bytes", json_integer((json_int_t)s->value * 1024));
                 json_array_append_new(list, o);
         }
         return list;

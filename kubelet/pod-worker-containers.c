@@ -2,6 +2,7 @@
  * Containers of one pod, in and out: what pod-actions asked for is begun here once, and kept in the
  * pod's slots until it is over.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
@@ -11,7 +12,9 @@
 #include "kubelet/pod-files.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-worker-internal.h"
+#include "kubelet/reason.h"
 
+enum { NOTED_MAX = 6 }; /* failures in a row that the timeline tells */
 #define PULL_FAILED_PAUSE_USEC \
         (2 * USEC_PER_SEC) /* ErrImagePull is shown so long before ImagePullBackOff */
 
@@ -31,6 +34,16 @@ static void on_start_done(struct container_start *start, enum start_result resul
         struct slot *s = &w->slots[container_start_index(start)];
 
         set_waiting(s, reason, message);
+        if (result == START_FAILED) {
+                s->failing_since = s->failures ? s->failing_since : now_realtime();
+                if (!streq(reason, "ImagePullBackOff")) /* nothing was tried */
+                        s->failures++;
+                if (s->failures < NOTED_MAX)
+                        pod_step(&w->timeline, w->pod, (int)container_start_index(start),
+                                 "not started");
+        } else {
+                s->failures = 0;
+        }
         s->retry_at = 0;
         if (result == START_FAILED && wake_at) {
                 s->retry_at = wake_at;
@@ -42,14 +55,15 @@ static void on_start_done(struct container_start *start, enum start_result resul
         pod_worker_poke(w);
 }
 
-static void on_start_step(struct container_start *start, const char *step, void *userdata)
+static void on_start_step(struct container_start *start, const char *step, uint64_t value,
+                          void *userdata)
 {
         struct pod_worker *w = userdata;
 
         size_t i = container_start_index(start);
         struct slot *s = &w->slots[i];
 
-        pod_step(&w->timeline, w->pod, (int)i, step);
+        pod_step_at(&w->timeline, w->pod, (int)i, step, (uint32_t)MIN(value / 1024, UINT32_MAX), 0);
         /* the pause grows with every instance made after an exit, not with every try at its image
          */
         if (s->exited_at && container_start_id(start)) {
@@ -119,6 +133,7 @@ static void tell_back_off(struct pod_worker *w, size_t i, const struct container
         if (!last || w->slots[i].backed_off_for == last->finished_at)
                 return;
         w->slots[i].backed_off_for = last->finished_at;
+        pod_step(&w->timeline, w->pod, (int)i, "back-off");
         pod_event(w->ctx, w->pod, c, EVENT_WARNING, "BackOff",
                   "Back-off restarting failed container %s in pod %s_%s(%s)", c->name, w->pod->name,
                   w->pod->namespace, w->pod->uid);
@@ -177,6 +192,8 @@ static void kill_container(struct pod_worker *w, const struct observation *o, si
         begin_stop(w, s, c, n, message ? message : "Stopping container", probe_grace(w, c, why),
                    false);
         s->hook_failed = false;
+        if (s->stop)
+                pod_step(&w->timeline, w->pod, (int)i, "killed");
         if (will_restart && free_and_strdup(&s->restart_id, n->id) < 0)
                 log_oom();
 }
@@ -199,10 +216,31 @@ static void remove_instance(struct pod_worker *w, const char *name, const struct
 /* Of each container the newest instance stays, and the one before it for its logs. */
 void pod_worker_trim_instances(struct pod_worker *w, const struct observation *o)
 {
-        for (size_t i = 0; i < o->n_containers; i++)
-                for (size_t k = 2; k < o->containers[i].n_instances; k++)
-                        remove_instance(w, pod_container_at(w->pod, i)->name,
-                                        &o->containers[i].instances[k], true);
+        for (size_t i = 0; i < o->n_containers; i++) {
+                const struct container_observed *c = &o->containers[i];
+
+                if (c->n_instances > 1) /* what it wrote is nobody's any more */
+                        container_drop_layer(w->ctx->rt, c->instances[1].id);
+                for (size_t k = 2; k < c->n_instances; k++)
+                        remove_instance(w, pod_container_at(w->pod, i)->name, &c->instances[k],
+                                        true);
+        }
+}
+
+static void drop_layer(const struct container_status *c, void *userdata)
+{
+        const struct pod_worker *w = userdata;
+        const char *uid = string_map_get(c->labels, LABEL_POD_UID);
+
+        if (uid && streq(uid, w->pod->uid))
+                container_drop_layer(w->ctx->rt, c->id);
+}
+
+void pod_worker_drop_files(struct pod_worker *w)
+{
+        container_foreach(w->ctx->rt, NULL, drop_layer, w);
+        if (w->forced_reason && streq(w->forced_reason, REASON_EVICTED))
+                pod_logs_remove(w->ctx, w->pod);
 }
 
 static void remove_all_instances(struct pod_worker *w, const struct observation *o, size_t i)
@@ -226,7 +264,6 @@ void pod_worker_reap_stops(struct pod_worker *w)
                 if (c && c->state != CONTAINER_EXITED)
                         continue;
                 s->stop = container_stop_free(s->stop);
-                pod_step(&w->timeline, w->pod, (int)i, "exited");
         }
 }
 
@@ -290,8 +327,24 @@ bool pod_worker_stop_containers(struct pod_worker *w, const struct observation *
                 begin_stop(w, s, c, newest_instance(&o->containers[i]),
                            message ? message : "Stopping container", grace,
                            sidecar && !is_turn(w, o, i));
+                if (s->stop)
+                        pod_step(&w->timeline, w->pod, (int)i, "stopping");
         }
         return !o->any_running;
+}
+
+/* What runs is stopped, and what has ended starts again whatever its policy. */
+static void restart_instance(struct pod_worker *w, const struct observation *o, size_t i)
+{
+        const struct instance *n = newest_instance(&o->containers[i]);
+
+        if (is_going(o, i)) {
+                kill_container(w, o, i, KILL_DEFAULT, true);
+                return;
+        }
+        if (n && free_and_strdup(&w->slots[i].restart_id, n->id) < 0)
+                log_oom();
+        pod_worker_poke(w);
 }
 
 /* ---- both ---- */
@@ -303,6 +356,11 @@ void pod_worker_sync_containers(struct pod_worker *w, const struct observation *
                 const struct container_action *a = &actions->containers[i];
                 struct slot *s = &w->slots[i];
 
+                if (s->restart_wanted && !s->start) { /* not before it has come up */
+                        s->restart_wanted = false;
+                        restart_instance(w, o, i);
+                        continue;
+                }
                 if (s->hook_failed && is_going(o, i)) {
                         kill_container(w, o, i, KILL_POST_START, false);
                         continue;
@@ -328,4 +386,48 @@ void pod_worker_sync_containers(struct pod_worker *w, const struct observation *
         allow_first_start(w, o);
         if (actions->wake_at != USEC_NEVER)
                 pod_worker_wake_by(w, pod_worker_timer_clock(actions->wake_at));
+}
+
+/* Back-offs end now; what runs is stopped by the next walk. */
+static void restart_slot(struct pod_worker *w, size_t i)
+{
+        struct slot *s = &w->slots[i];
+
+        s->restart_wanted = true;
+        s->retry_at = 0;
+        s->backoff.current_usec = 0;
+        s->backoff.updated_at = 0;
+        pod_step(&w->timeline, w->pod, (int)i, "restart asked");
+}
+
+int pod_worker_restart(struct pod_worker *w, const char *container, struct err *err)
+{
+        const struct pod_container *c;
+        int n = 0;
+
+        if (w->state != POD_WORKER_SYNCING)
+                return err_set(err, -EINVAL, "pod %s/%s ends, or has ended: nothing of it restarts",
+                               w->pod->namespace, w->pod->name);
+        POD_FOREACH_CONTAINER(c, w->pod)
+        {
+                bool is_meant = container ? streq(c->name, container)
+                                          : c->kind == POD_CONTAINER_REGULAR ||
+                                                    c->kind == POD_CONTAINER_SIDECAR;
+
+                if (!is_meant || _i >= w->n_slots)
+                        continue;
+                if (container && c->kind != POD_CONTAINER_REGULAR &&
+                    c->kind != POD_CONTAINER_SIDECAR)
+                        return err_set(err, -EINVAL,
+                                       "container %s: init and ephemeral containers do not restart",
+                                       container);
+                restart_slot(w, _i);
+                n++;
+        }
+        if (n == 0)
+                return err_set(err, -ENOENT, "container %s is not valid for pod %s",
+                               container ? container : "", w->pod->name);
+        image_puller_forget(w->puller, w->pod->uid);
+        pod_worker_poke(w);
+        return n;
 }

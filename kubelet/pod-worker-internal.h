@@ -17,6 +17,11 @@ struct slot { /* of one container of the spec */
         struct container_stop *stop;            /* owned */
         char *waiting_reason, *waiting_message; /* owned; of the last attempt to start */
         usec_t retry_at;                        /* CLOCK_MONOTONIC; 0: at once */
+        unsigned failures;                      /* attempts to start it that failed, in a row */
+        usec_t failing_since;                   /* CLOCK_REALTIME of the first of them */
+        usec_t exit_noted;     /* finish time of the instance whose end is in the timeline */
+        bool was_ready;        /* as the timeline has it */
+        bool restart_wanted;   /* by a person: what runs is to be stopped and started anew */
         usec_t exited_at;      /* of the instance before the start under way; 0: none */
         usec_t backed_off_for; /* finish time whose back-off was told by an event */
         bool hook_failed;      /* postStart failed: the instance that runs is to be killed */
@@ -33,6 +38,10 @@ struct pod_worker {
         struct pod_worker_ops ops;
         void *userdata;
         enum pod_worker_state state;
+        usec_t seen_at, state_since;             /* CLOCK_REALTIME */
+        char *state_why;                         /* owned */
+        char *sandbox_problem, *cleanup_problem; /* owned; of the last attempt; NULL: none */
+        unsigned sandbox_failures;
         struct observer *observer;
         struct pod_volumes *volumes;
         struct pod_objects *objects;
@@ -43,6 +52,7 @@ struct pod_worker {
         struct runtime_op *sandbox_op, *sandbox_stop_op; /* owned */
         struct backoff sandbox_backoff;
         usec_t sandbox_retry_at;       /* CLOCK_MONOTONIC */
+        usec_t cleanup_retry_at;       /* CLOCK_MONOTONIC */
         sd_event_source *look, *timer; /* owned */
         struct backoff cleanup_backoff;
         struct pod_timeline timeline;
@@ -55,6 +65,11 @@ struct pod_worker {
         bool stopped_restarts;
 };
 
+/* What is there of the pod now; observation_done(). */
+int pod_worker_look_at(struct pod_worker *w, struct observation *o);
+/* What is next for it; pod_actions_done(). */
+void pod_worker_decide(struct pod_worker *w, const struct observation *o,
+                       struct pod_actions *actions);
 /* The walk is done again no later than @when (CLOCK_MONOTONIC). */
 void pod_worker_wake_by(struct pod_worker *w, usec_t when);
 /* CLOCK_REALTIME to the clock that timers use. */
@@ -71,6 +86,8 @@ void pod_worker_sync_containers(struct pod_worker *w, const struct observation *
 bool pod_worker_stop_containers(struct pod_worker *w, const struct observation *o);
 /* Notes the end of what was being stopped. */
 void pod_worker_reap_stops(struct pod_worker *w);
+/* It has ended: what its containers wrote to their roots goes, and of an evicted pod the logs. */
+void pod_worker_drop_files(struct pod_worker *w);
 /* Removes dead instances: of each container the newest stays, and the one before it for its logs.
  */
 void pod_worker_trim_instances(struct pod_worker *w, const struct observation *o);

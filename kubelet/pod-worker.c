@@ -39,6 +39,11 @@ static const char *const state_names[] = {
 };
 static_assert(ARRAY_SIZE(state_names) == _POD_WORKER_STATE_MAX, "a state has no name");
 
+const char *pod_worker_state_name(enum pod_worker_state state)
+{
+        return state_names[state];
+}
+
 struct pod *pod_worker_pod(const struct pod_worker *w)
 {
         return w->pod;
@@ -101,6 +106,9 @@ static void set_state(struct pod_worker *w, enum pod_worker_state next, const ch
         log_pod_info(w->pod, "%s -> %s: %s", state_names[w->state], state_names[next], why);
         pod_step(&w->timeline, w->pod, -1, state_names[next]);
         w->state = next;
+        w->state_since = now_realtime();
+        if (free_and_strdup(&w->state_why, why) < 0)
+                log_oom();
 }
 
 /* ---- observing ---- */
@@ -134,7 +142,7 @@ static void observe_probes(struct pod_worker *w, struct observation *o)
         }
 }
 
-static int look_at(struct pod_worker *w, struct observation *o)
+int pod_worker_look_at(struct pod_worker *w, struct observation *o)
 {
         int r = observe(w->observer, w->ctx, w->pod, o);
 
@@ -143,7 +151,8 @@ static int look_at(struct pod_worker *w, struct observation *o)
         return r;
 }
 
-static void decide(struct pod_worker *w, const struct observation *o, struct pod_actions *actions)
+void pod_worker_decide(struct pod_worker *w, const struct observation *o,
+                       struct pod_actions *actions)
 {
         _cleanup_free_ struct crash_backoff *backoffs = calloc(w->n_slots + 1, sizeof *backoffs);
 
@@ -204,6 +213,32 @@ static void tell_status(struct pod_worker *w, const struct observation *o,
         w->ops.on_status(w, status, w->userdata);
 }
 
+/* ---- the timeline ---- */
+
+/* Ends and readiness, which the observation shows; all else is noted where it is done. */
+static void note_changes(struct pod_worker *w, const struct observation *o)
+{
+        for (size_t i = 0; i < o->n_containers; i++) {
+                const struct container_observed *c = &o->containers[i];
+                const struct instance *n = newest_instance(c);
+                struct slot *s = &w->slots[i];
+                bool runs = n && n->state == INSTANCE_RUNNING;
+                bool is_ready = runs && c->readiness != PROBE_VERDICT_FAILURE &&
+                                (!pod_container_at(w->pod, i)->startup ||
+                                 c->startup == PROBE_VERDICT_SUCCESS) &&
+                                (!s->start || !pod_container_at(w->pod, i)->post_start);
+
+                if (s->was_ready != is_ready && (runs || is_ready))
+                        pod_step(&w->timeline, w->pod, (int)i, is_ready ? "ready" : "not ready");
+                s->was_ready = is_ready;
+                if (!n || n->state != INSTANCE_EXITED || s->exit_noted == n->finished_at)
+                        continue;
+                s->exit_noted = n->finished_at;
+                pod_step_at(&w->timeline, w->pod, (int)i, "exited", (uint32_t)n->exit_code,
+                            n->finished_at);
+        }
+}
+
 /* ---- sandbox ---- */
 
 static void sandbox_failed(struct pod_worker *w, const struct err *err)
@@ -214,6 +249,10 @@ static void sandbox_failed(struct pod_worker *w, const struct err *err)
                      pause / USEC_PER_SEC, err_text(err));
         pod_event(w->ctx, w->pod, NULL, EVENT_WARNING, "FailedCreatePodSandBox",
                   "Failed to create pod sandbox: %s", err_text(err));
+        w->sandbox_failures++;
+        if (free_and_strdup(&w->sandbox_problem, err_text(err)) < 0)
+                log_oom();
+        pod_step(&w->timeline, w->pod, -1, "sandbox failed");
         w->sandbox_retry_at = now_monotonic() + pause;
         pod_worker_wake_by(w, w->sandbox_retry_at);
 }
@@ -228,6 +267,8 @@ static void on_sandbox_run(int r, _unused_ const char *sandbox_id, const struct 
                 sandbox_failed(w, err);
         } else {
                 backoff_reset(&w->sandbox_backoff);
+                w->sandbox_failures = 0;
+                free_and_strdup(&w->sandbox_problem, NULL);
                 pod_step(&w->timeline, w->pod, -1, "sandbox");
         }
         pod_worker_poke(w);
@@ -354,6 +395,9 @@ static void clean_up(struct pod_worker *w)
         if (r < 0) {
                 usec_t pause = backoff_next(&w->cleanup_backoff);
 
+                if (free_and_strdup(&w->cleanup_problem, err_text(&err)) < 0)
+                        log_oom();
+                w->cleanup_retry_at = now_monotonic() + pause;
                 if (pause >= USEC_PER_SEC)
                         log_pod_warn(w->pod, r, "Failed to clean up after it, trying again: %s",
                                      err_text(&err));
@@ -362,6 +406,7 @@ static void clean_up(struct pod_worker *w)
         }
         w->volumes = pod_volumes_free(w->volumes);
         w->objects = pod_objects_free(w->objects);
+        pod_worker_drop_files(w);
         set_state(w, POD_WORKER_FINISHED, "volumes and cgroup are gone");
         pod_worker_poke(w);
 }
@@ -382,12 +427,13 @@ static void look(struct pod_worker *w)
         enum pod_worker_state before = w->state;
 
         pod_worker_reap_stops(w);
-        if (look_at(w, &o) < 0) {
+        if (pod_worker_look_at(w, &o) < 0) {
                 pod_worker_wake_by(w, now_monotonic() + USEC_PER_SEC);
                 return log_oom();
         }
+        note_changes(w, &o);
         if (w->state == POD_WORKER_SYNCING) {
-                decide(w, &o, &actions);
+                pod_worker_decide(w, &o, &actions);
                 in = status_input(w, &o, &actions, NULL);
                 if (pod_phase_is_terminal(pod_status_phase(&in)))
                         set_state(w, POD_WORKER_TERMINATING,
@@ -591,16 +637,6 @@ void pod_worker_erase(struct pod_worker *w)
         image_puller_forget(w->puller, w->pod->uid);
 }
 
-json_t *pod_worker_explain(const struct pod_worker *w)
-{
-        json_t *o = json_pack("{s:s, s:o}", "worker", state_names[w->state], "timeline",
-                              pod_timeline_to_json(&w->timeline, w->pod));
-        _cleanup_free_ char *missing = w->volumes ? pod_volumes_missing(w->volumes) : NULL;
-
-        json_set_text(o, "volumes", missing);
-        return o;
-}
-
 /* What the API said of running containers before we came: it holds until a probe says otherwise. */
 static void adopt_status(struct pod_worker *w)
 {
@@ -648,6 +684,8 @@ int pod_worker_new(const struct context *ctx, struct image_puller *puller, struc
                 .ops = *ops,
                 .userdata = userdata,
                 .grace_sec = -1,
+                .seen_at = now_realtime(),
+                .state_since = now_realtime(),
                 .observer = observer_new(),
                 .status_text = strdup_null(pod->status_text),
                 .sandbox_backoff = { SANDBOX_RETRY_FIRST_USEC, SANDBOX_RETRY_MAX_USEC, 0 },
@@ -713,6 +751,9 @@ struct pod_worker *pod_worker_free(struct pod_worker *w)
         observer_free(w->observer);
         pod_timeline_done(&w->timeline);
         free(w->status_text);
+        free(w->state_why);
+        free(w->sandbox_problem);
+        free(w->cleanup_problem);
         free(w->forced_reason);
         free(w->forced_message);
         pod_unref(w->pod);

@@ -63,12 +63,20 @@ void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason
  */
 bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *message,
                       bool is_disruption);
+/**
+ * pod_worker_restart() - containers are stopped with their grace period and started anew, whatever
+ * the restart policy; of what waits for the end of a back-off the back-off is forgotten
+ * @container: its name; NULL: all regular containers and sidecars
+ * Return: how many; -ENOENT: no such container; -EINVAL: the pod ends, or has ended.
+ */
+int pod_worker_restart(struct pod_worker *w, const char *container, struct err *err);
 /* Records, logs and dead containers go too: the pod has left the API. Only when FINISHED. */
 void pod_worker_erase(struct pod_worker *w);
 
 struct pod *pod_worker_pod(const struct pod_worker *w); /* borrowed */
 enum pod_worker_state pod_worker_state(const struct pod_worker *w);
 const struct pod_probes *pod_worker_probes(const struct pod_worker *w); /* borrowed */
+const char *pod_worker_state_name(enum pod_worker_state state);
 json_t *pod_worker_status(const struct pod_worker *w); /* newest, or NULL; new reference */
-/* "pulling image of 'web'": what it is at, in words, for the local socket; owned. */
-json_t *pod_worker_explain(const struct pod_worker *w);
+/* What it is at and waits for, and its timeline, for the local socket; new reference. */
+json_t *pod_worker_explain(struct pod_worker *w);

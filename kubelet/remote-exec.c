@@ -378,8 +378,8 @@ void remote_execs_container_ended(struct remote_execs *e, const char *container_
         }
 }
 
-void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const char *container_id,
-                         bool attach)
+static void handle(struct remote_execs *e, struct http_exchange *x, const char *container_id,
+                   bool attach, bool is_local)
 {
         static const struct remote_ops ops = { on_data, on_end, on_ready, on_drained, on_gone };
         struct remote_options options = {
@@ -388,7 +388,8 @@ void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const 
                            .out = is_asked(x, "output"),
                            .err = is_asked(x, "error"),
                            .tty = is_asked(x, "tty") },
-                .idle_usec = e->idle_usec,
+                .is_local = is_local,
+                .idle_usec = is_local ? USEC_NEVER : e->idle_usec,
                 .ops = &ops,
         };
         struct session *s;
@@ -420,6 +421,18 @@ void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const 
         s->remote = remote_open(x, &options);
         if (!s->remote)
                 session_free(s);
+}
+
+void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const char *container_id,
+                         bool attach)
+{
+        handle(e, x, container_id, attach, false);
+}
+
+void remote_execs_handle_local(struct remote_execs *e, struct http_exchange *x,
+                               const char *container_id, bool attach)
+{
+        handle(e, x, container_id, attach, true);
 }
 
 int remote_execs_new(sd_event *event, struct runtime *rt, usec_t idle_usec,

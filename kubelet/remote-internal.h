@@ -39,3 +39,4 @@ char *remote_plain_text(int exit_code, const char *failure);
 /* Negotiate and take over: set carrier, state and stream. False: @x was answered. */
 bool remote_open_spdy(struct remote *r, struct http_exchange *x);
 bool remote_open_websocket(struct remote *r, struct http_exchange *x);
+bool remote_open_frames(struct remote *r, struct http_exchange *x); /* of the local socket */

@@ -35,6 +35,10 @@ static void gone(struct remote *r, const char *why)
 
 static void set_timer(struct remote *r, usec_t usec)
 {
+        if (usec == USEC_NEVER) {
+                sd_event_source_set_enabled(r->timer, SD_EVENT_OFF);
+                return;
+        }
         sd_event_source_set_time(r->timer, now_monotonic() + usec);
         sd_event_source_set_enabled(r->timer, SD_EVENT_ONESHOT);
 }
@@ -194,6 +198,8 @@ static bool open_carrier(struct remote *r, struct http_exchange *x)
                 return remote_open_spdy(r, x);
         if (protocol && strcasecmp(protocol, "websocket") == 0)
                 return remote_open_websocket(r, x);
+        if (protocol && r->options.is_local && strcasecmp(protocol, "skiff-frames") == 0)
+                return remote_open_frames(r, x);
         http_answer_text(x, 400,
                          "unable to upgrade: Upgrade: expected SPDY/3.1 or websocket, not '%s'",
                          protocol ? protocol : "");

@@ -38,7 +38,8 @@ struct remote_ops {
 struct remote_options {
         sd_event *event;
         struct remote_wants wants;
-        usec_t idle_usec; /* no byte either way: the connection ends */
+        bool is_local;    /* frames of the local socket are spoken, too */
+        usec_t idle_usec; /* no byte either way: the connection ends; USEC_NEVER: it may be idle */
         const struct remote_ops *ops;
         void *userdata;
 };

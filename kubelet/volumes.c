@@ -319,7 +319,7 @@ static int make_empty_dir(struct volume *v, struct err *err)
         if (faccessat(vs->root_fd, ready, F_OK, 0) == 0 && (!memory || is_tmpfs(fd)))
                 return 0;
         if (memory && !is_tmpfs(fd)) {
-                r = mount_tmpfs(v->path, memory_limit(v), "0777", err);
+                r = mount_tmpfs(v->path, memory_limit(v), "1777", err);
                 if (r < 0)
                         return r;
                 safe_close(fd);
@@ -327,7 +327,7 @@ static int make_empty_dir(struct volume *v, struct err *err)
                 if (fd < 0)
                         return err_sys(err, fd, "open folder '%s/%s'", vs->root_dir, below);
         }
-        if (fchmod(fd, 0777) < 0)
+        if (fchmod(fd, memory ? 01777 : 0777) < 0) /* the kubelet leaves a tmpfs its own mode */
                 return err_sys(err, -errno, "chmod '%s'", v->path);
         if (pod->security.fs_group != POD_UNSET)
                 volume_set_group(fd, (gid_t)pod->security.fs_group, false);
@@ -633,6 +633,16 @@ char *pod_volumes_missing(const struct pod_volumes *pv)
         return strbuf_take(&b);
 }
 
+const char *pod_volumes_missing_at(const struct pod_volumes *pv, size_t i, const char **ret_problem)
+{
+        for (size_t k = 0; k < pv->n_items; k++)
+                if (!pv->items[k].ready && i-- == 0) {
+                        *ret_problem = pv->items[k].problem;
+                        return pv->items[k].spec->name;
+                }
+        return NULL;
+}
+
 static const struct volume *find(const struct pod_volumes *pv, const char *name)
 {
         for (size_t i = 0; i < pv->n_items; i++)
@@ -729,6 +739,11 @@ int pod_volumes_teardown(struct pod_volumes *pv, struct err *err)
 int volumes_teardown_orphan(struct volumes *v, const char *pod_uid, struct err *err)
 {
         return teardown(v, pod_uid, err);
+}
+
+bool volumes_are_removing(const struct volumes *v)
+{
+        return trash_is_busy(v->trash);
 }
 
 int volumes_list_pods(struct volumes *v, char ***ret)

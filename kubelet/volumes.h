@@ -43,6 +43,10 @@ void pod_volumes_update(struct pod_volumes *pv, struct pod *pod);
 bool pod_volumes_are_ready(const struct pod_volumes *pv);
 /* "unmounted volumes=[a b]…" of those not ready, or NULL; owned. */
 char *pod_volumes_missing(const struct pod_volumes *pv);
+/* The @i-th volume that is not ready; NULL: there are no more. @ret_problem: a sentence, or NULL
+ * while it is under way. Borrowed. */
+const char *pod_volumes_missing_at(const struct pod_volumes *pv, size_t i,
+                                   const char **ret_problem);
 /* Where a volume is on the host; NULL while not ready. Borrowed. */
 const char *pod_volumes_path(const struct pod_volumes *pv, const char *volume);
 /**
@@ -60,6 +64,8 @@ struct pod_volumes *pod_volumes_free(struct pod_volumes *pv); /* lets go; leaves
 DEFINE_CLEANUP(struct pod_volumes *, pod_volumes_free)
 /* The same for a pod that is known by its uid alone (an orphan). */
 int volumes_teardown_orphan(struct volumes *v, const char *pod_uid, struct err *err);
+/* Some of what was torn down still takes its place on disk. */
+bool volumes_are_removing(const struct volumes *v);
 /* Uids that have a folder below pods/; sorted, owned. */
 int volumes_list_pods(struct volumes *v, char ***ret);
 /* <root>/pods/<uid>: made 0750 with volumes/ and plugins/; its descriptor is the caller's. */

@@ -204,7 +204,7 @@ static void add_basics(int *r, sd_bus_message *m, const char *unit)
                 add_bool(r, m, accounts[i], true);
 }
 
-/* ---- slices ---- */
+/* ---- limits ---- */
 
 static uint64_t or_infinity(int64_t v)
 {
@@ -213,12 +213,13 @@ static uint64_t or_infinity(int64_t v)
 
 /* The same values are written to the files as well; systemd has to know them, or it would write its
  * own at the next reload. */
-static void add_limits(int *r, sd_bus_message *m, const struct oci_resources *res)
+static void add_limits(int *r, sd_bus_message *m, const struct oci_resources *res,
+                       enum cgroup_level level)
 {
         uint64_t period = res->cpu_period > 0 ? (uint64_t)res->cpu_period : 100000, per_sec;
 
         if (res->cpu_shares != OCI_UNSET && res->cpu_shares > 0)
-                add_u64(r, m, "CPUWeight", cgroup_weight(res->cpu_shares, CGROUP_LEVEL_GROUP));
+                add_u64(r, m, "CPUWeight", cgroup_weight(res->cpu_shares, level));
         if (res->cpu_quota != OCI_UNSET || res->cpu_period != OCI_UNSET) {
                 per_sec = UINT64_MAX;
                 if (res->cpu_quota > 0)
@@ -230,11 +231,19 @@ static void add_limits(int *r, sd_bus_message *m, const struct oci_resources *re
         }
         if (res->memory_limit != OCI_UNSET && res->memory_limit != 0)
                 add_u64(r, m, "MemoryMax", or_infinity(res->memory_limit));
+        /* the runtime-spec's swap is memory and swap together */
+        if (res->memory_swap != OCI_UNSET && res->memory_swap != 0)
+                add_u64(r, m, "MemorySwapMax",
+                        res->memory_swap < 0
+                                ? UINT64_MAX
+                                : (uint64_t)MAX(res->memory_swap - MAX(res->memory_limit, 0), 0));
         if (res->memory_reservation != OCI_UNSET && res->memory_reservation != 0)
                 add_u64(r, m, "MemoryLow", or_infinity(res->memory_reservation));
         if (res->pids_limit != OCI_UNSET && res->pids_limit != 0)
                 add_u64(r, m, "TasksMax", or_infinity(res->pids_limit));
 }
+
+/* ---- slices ---- */
 
 static int start_slice(sd_bus *bus, const char *unit, struct err *err)
 {
@@ -270,7 +279,7 @@ static int set_limits(sd_bus *bus, const char *unit, const struct oci_resources 
                 return err_sys(err, r, "set limits of '%s'", unit);
         keep(&r, sd_bus_message_append(m, "sb", unit, 1));
         keep(&r, sd_bus_message_open_container(m, 'a', "(sv)"));
-        add_limits(&r, m, res);
+        add_limits(&r, m, res, CGROUP_LEVEL_GROUP);
         keep(&r, sd_bus_message_close_container(m));
         if (r >= 0)
                 r = sd_bus_call(bus, m, JOB_TIMEOUT_USEC, &error, NULL);
@@ -332,7 +341,8 @@ void cgroup_systemd_end_placeholder(pid_t pid)
                 ;
 }
 
-static int start_scope(const char *parent, const char *unit, pid_t placeholder, struct err *err)
+static int start_scope(const char *parent, const char *unit, const struct oci_resources *res,
+                       pid_t placeholder, struct err *err)
 {
         _cleanup_(sd_bus_error_free)
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -352,14 +362,15 @@ static int start_scope(const char *parent, const char *unit, pid_t placeholder, 
         add_text(&r, m, "Slice", slice);
         add_text(&r, m, "CollectMode", "inactive-or-failed");
         add_bool(&r, m, "Delegate", true);
+        add_limits(&r, m, res, CGROUP_LEVEL_CONTAINER);
         keep(&r, sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, (uint32_t)placeholder));
         keep(&r, sd_bus_message_close_container(m));
         keep(&r, sd_bus_message_append(m, "a(sa(sv))", 0));
         return r < 0 ? err_sys(err, r, "start '%s'", unit) : run_job(bus, m, unit, &error, err);
 }
 
-int cgroup_systemd_start_scope(const char *parent, const char *id, pid_t *ret_placeholder,
-                               struct err *err)
+int cgroup_systemd_start_scope(const char *parent, const char *id, const struct oci_resources *res,
+                               pid_t *ret_placeholder, struct err *err)
 {
         char unit[96];
         pid_t ours = getpid(), pid = fork();
@@ -370,7 +381,7 @@ int cgroup_systemd_start_scope(const char *parent, const char *id, pid_t *ret_pl
         if (pid < 0)
                 return err_sys(err, -errno, "fork");
         snprintf(unit, sizeof unit, "skiff-%.64s.scope", id);
-        r = start_scope(parent, unit, pid, err);
+        r = start_scope(parent, unit, res, pid, err);
         if (r < 0) {
                 cgroup_systemd_end_placeholder(pid);
                 return r;

@@ -22,10 +22,10 @@ int cgroup_systemd_check(struct err *err);
 int cgroup_systemd_apply_slice(const char *path, const struct oci_resources *r, struct err *err);
 int cgroup_systemd_stop_slice(const char *path, struct err *err);
 /**
- * cgroup_systemd_start_scope() - a delegated scope in the slice of @parent
+ * cgroup_systemd_start_scope() - a delegated scope in the slice of @parent, with the limits @r
  * @ret_placeholder: the process that keeps it alive until a container was cloned into it; end it
  *                   with cgroup_systemd_end_placeholder()
  */
-int cgroup_systemd_start_scope(const char *parent, const char *id, pid_t *ret_placeholder,
-                               struct err *err);
+int cgroup_systemd_start_scope(const char *parent, const char *id, const struct oci_resources *r,
+                               pid_t *ret_placeholder, struct err *err);
 void cgroup_systemd_end_placeholder(pid_t pid);

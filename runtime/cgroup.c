@@ -447,14 +447,14 @@ int cgroup_remove(struct cgroup_tree *t, const char *path, struct err *err)
 }
 
 static int make_leaf(struct cgroup_tree *t, const char *parent, const char *id, const char *path,
-                     pid_t *ret_placeholder, struct err *err)
+                     const struct oci_resources *res, pid_t *ret_placeholder, struct err *err)
 {
         _cleanup_free_ char *spelt = NULL;
         int r;
 
         if (t->is_systemd) {
                 r = spell(t, parent, &spelt, err);
-                return r < 0 ? r : cgroup_systemd_start_scope(spelt, id, ret_placeholder, err);
+                return r < 0 ? r : cgroup_systemd_start_scope(spelt, id, res, ret_placeholder, err);
         }
         if (mkdirat(t->root_fd, path, 0755) < 0 && errno != EEXIST)
                 return err_sys(err, -errno, "make cgroup '%s'", path);
@@ -471,7 +471,7 @@ int cgroup_create_container(struct cgroup_tree *t, const char *parent, const cha
         int r = translate_container(t, parent, id, &path, err);
 
         if (r == 0)
-                r = make_leaf(t, parent, id, path, &leaf.placeholder, err);
+                r = make_leaf(t, parent, id, path, res, &leaf.placeholder, err);
         if (r < 0)
                 return r;
         leaf.fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -386,6 +386,22 @@ int container_inspect(const struct runtime *rt, const char *container_id, json_t
         return r < 0 ? err_wrap(err, r, "config.json of container '%s'", container_id) : 0;
 }
 
+void container_drop_layer(struct runtime *rt, const char *container_id)
+{
+        static const char *const below[] = { "upper", "work" };
+        struct container *c = container_get(rt, container_id);
+
+        if (!c || c->status.state != CONTAINER_EXITED || c->has_no_layer)
+                return;
+        for (size_t i = 0; i < ARRAY_SIZE(below); i++) {
+                _cleanup_free_ char *path = text_printf("%s/%s", c->id, below[i]);
+
+                if (path)
+                        runtime_remove_directory(rt, rt->containers_fd, path);
+        }
+        c->has_no_layer = true;
+}
+
 char *container_layer_path(const struct runtime *rt, const char *container_id)
 {
         return container_get(rt, container_id)

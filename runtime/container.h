@@ -17,6 +17,7 @@ struct container {
         char **mounted_images; /* owned: ids of the images that are mounted into it */
         char **held_images;    /* owned: image_store_hold() was called for these */
         bool is_heard_of;      /* after a restart: its shim has named it */
+        bool has_no_layer;     /* container_drop_layer() took it */
         bool is_deserted; /* it goes when it has ended: who made it is gone, and never started it */
 };
 

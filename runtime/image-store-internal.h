@@ -21,6 +21,7 @@ struct image {
         struct layer **layers;         /* owned array, bottom first; the layers are the store's */
         char **repo_tags, **repo_digests; /* owned, sorted by age */
         usec_t pulled_at;
+        usec_t last_used_at;    /* CLOCK_REALTIME: when a container let go of it; 0: not yet */
         unsigned holds;         /* containers */
         struct image_info info; /* a view of all that */
 };

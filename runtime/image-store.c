@@ -203,6 +203,8 @@ void image_refresh_info(struct image *i)
                 .repo_digests = i->repo_digests,
                 .size = size,
                 .pulled_at = i->pulled_at,
+                .last_used_at = i->last_used_at,
+                .n_users = i->holds,
                 .entrypoint = c->entrypoint,
                 .cmd = c->cmd,
                 .env = c->env,
@@ -527,6 +529,7 @@ int image_store_hold(struct image_store *s, const char *image_id)
         if (!i)
                 return -ENOENT;
         i->holds++;
+        i->info.n_users = i->holds;
         return 0;
 }
 
@@ -534,8 +537,17 @@ void image_store_release(struct image_store *s, const char *image_id)
 {
         struct image *i = map_get(s->images, image_id);
 
-        if (i && i->holds > 0)
-                i->holds--;
+        if (!i || i->holds == 0)
+                return;
+        i->holds--;
+        i->last_used_at = now_realtime();
+        i->info.n_users = i->holds;
+        i->info.last_used_at = i->last_used_at;
+}
+
+bool image_store_is_removing(const struct image_store *s)
+{
+        return s->remover != NULL;
 }
 
 /* ---- the store ---- */

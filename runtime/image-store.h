@@ -50,3 +50,5 @@ int image_store_layers(const struct image_store *s, const char *image_id, int *r
  */
 int image_store_hold(struct image_store *s, const char *image_id);
 void image_store_release(struct image_store *s, const char *image_id);
+/* What was removed is not all gone from the disk yet. */
+bool image_store_is_removing(const struct image_store *s);

@@ -85,6 +85,11 @@ void runtime_remove_directory(struct runtime *rt, int dir_fd, const char *name)
                 log_warn(r, "Failed to remove '%s', leaving it", name);
 }
 
+bool runtime_is_removing(const struct runtime *rt)
+{
+        return trash_is_busy(rt->trash) || image_store_is_removing(rt->images);
+}
+
 /* ---- ready ---- */
 
 static int on_ready_due(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata)

@@ -58,6 +58,8 @@ DEFINE_CLEANUP(struct runtime *, runtime_free)
 /* What this machine lacks ("cgroup controller 'memory': no memory limits apply"): a list for the
  * log and a node condition. */
 char *const *runtime_missing_features(const struct runtime *rt);
+/* Some of what was removed (containers, images) still takes its place on disk. */
+bool runtime_is_removing(const struct runtime *rt);
 /* The callback will not come; the operation ends by itself. NULL is fine. Returns NULL. */
 struct runtime_op *runtime_op_abandon(struct runtime_op *op);
 
@@ -214,6 +216,8 @@ void container_foreach(const struct runtime *rt, const char *sandbox_id, /* NULL
  */
 int container_inspect(const struct runtime *rt, const char *container_id, json_t **ret,
                       struct err *err);
+/* Throws away what an exited container wrote to its root, and keeps all else of it. Idempotent. */
+void container_drop_layer(struct runtime *rt, const char *container_id);
 /* Where what it writes to its root lies on disk; owned. NULL: no such container, or no memory. */
 char *container_layer_path(const struct runtime *rt, const char *container_id);
 /* -ENOENT: it has no cgroup any more. */
@@ -264,7 +268,10 @@ struct image_info {
         char *const *repo_tags;    /* "docker.io/library/busybox:1.37" */
         char *const *repo_digests; /* "docker.io/library/busybox@sha256:…" */
         uint64_t size;             /* bytes on disk, all layers */
-        usec_t pulled_at;
+        usec_t pulled_at;          /* CLOCK_REALTIME */
+        usec_t last_used_at; /* when a container that used it was removed; 0: none since the start
+                              */
+        unsigned n_users;    /* containers, also dead ones, that are made from it */
         /* of its config; T2 data */
         char *const *entrypoint, *const *cmd, *const *env;
         const char *user, *working_dir, *stop_signal;

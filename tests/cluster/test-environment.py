@@ -101,6 +101,9 @@ def an_empty_dir_is_shared_by_containers_and_survives_restarts(t):
                                       volumeMounts=[mount("disk", "/disk")]), volumes=volumes[:1],
                     securityContext={"runAsUser": 1000})
     expect_equal(text.splitlines(), ["777 0:0", "a"], "mode of an emptyDir")
+    text = t.output("group", shell("c", "stat -c '%a %u:%g' /ram /below", volumeMounts=[mount("ram", "/ram"), mount("ram", "/below", subPath="a/b")]),
+                    volumes=volumes[1:], securityContext={"fsGroup": 123})
+    expect_equal(text.splitlines(), ["3777 0:123"] * 2, "mode of an emptyDir in memory and of a folder made for subPath")
 
 
 @test

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What happens to pods that take more of a node's disk than they may."""
+import contextlib
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from skifftest import brief, condition, expect, expect_equal, shell, test, wait_for
+from skifftest import brief, condition, expect, expect_equal, expect_match, shell, test, wait_for, web
 
 WITHIN = 60  # a round is 10 s; on a slow machine somewhat more
 
@@ -64,3 +65,101 @@ def all_that_a_pod_writes_counts_against_the_sum_of_its_limits(t):
     wait_evicted(t, "message", "Pod ephemeral local storage usage exceeds the total limit of containers 10Mi. ")
     seen = t.pod("memory")  # it is charged to the pod's memory
     expect_equal(seen["status"]["phase"], "Running", brief(seen))
+
+
+@contextlib.contextmanager
+def reconfigured(t, node, settings, root_size=None):
+    """A node whose skiffd runs with these lines of configuration, and with a small disk for its root directory."""
+    folder = t.cluster.node_folder(node)
+    with open(folder + "/config.yaml", encoding="utf-8") as f:
+        before = f.read()
+    lines = [line for line in before.splitlines() if line.split(":")[0] not in settings]
+    t.cluster.kill(node + "/skiffd")
+    try:
+        if root_size:
+            t.cluster.inside(node, "mount", "-t", "tmpfs", "-o", f"size={root_size},mode=750", "small", folder + "/root")
+        with open(folder + "/config.yaml", "w", encoding="utf-8") as f:
+            f.write("\n".join(lines + [f"{key}: {value}" for key, value in settings.items()]) + "\n")
+        t.cluster.start(node + "/skiffd")
+        yield
+        for pod in t.list("Pod"):
+            t.delete("Pod", pod["metadata"]["name"], gracePeriodSeconds=0)
+            t.wait_gone("Pod", pod["metadata"]["name"])
+    finally:
+        if t.cluster.runs(node + "/skiffd"):
+            t.cluster.kill(node + "/skiffd")
+        if root_size:
+            t.cluster.inside(node, "umount", "-l", folder + "/root", check=False)
+        with open(folder + "/config.yaml", "w", encoding="utf-8") as f:
+            f.write(before)
+        t.cluster.start(node + "/skiffd")
+        wait_for("the node is well", lambda: condition(t.cluster.node(node), "DiskPressure").get("status") == "False", timeout=WITHIN)
+
+
+def wait_node_condition(t, node, kind, status):
+    wait_for(f"{kind} {status}", lambda: condition(t.cluster.node(node), kind).get("status") == status, timeout=WITHIN)
+
+
+def node_events(t, node, reason):
+    events = t.cluster.api.get("api/v1/namespaces/default/events")["items"]
+    return [e for e in events if e["involvedObject"]["kind"] == "Node" and e["involvedObject"]["name"] == node and e["reason"] == reason]
+
+
+@test(alone=True, skiff_only=True, timeout=300)
+def a_node_short_of_disk_evicts_the_pod_that_fills_it_and_refuses_others(t):
+    node = t.cluster.node_names[0]
+    volume = {"volumes": [{"name": "v", "emptyDir": {}}], "node": node}
+    mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    with reconfigured(t, node, {"evictionHard": "{nodefs.available: 128Mi}", "evictionPressureTransitionPeriod": "12s"}, "256m"):
+        t.run("small", shell("c", fill("/v/file", 2), **mount), **volume)
+        t.run("within", shell("c", fill("/v/file", 3), resources={"requests": {"ephemeral-storage": "10Mi"}}, **mount), **volume)
+        t.wait_ready("small")
+        t.wait_ready("within")
+        t.run("hog", shell("c", fill("/v/file", 150), **mount), **volume)
+        seen = t.wait_phase("hog", "Failed", timeout=WITHIN)
+        expect_equal(seen["status"].get("reason"), "Evicted", "reason")
+        expect_match(seen["status"]["message"], r"^The node was low on resource: ephemeral-storage\. Threshold quantity: 128Mi, "
+                     r"available: \d+Ki\. (Container c was using \w+, request is 0, has larger consumption of ephemeral-storage\. )?$", "message")
+        target = condition(seen, "DisruptionTarget")
+        expect_equal((target.get("status"), target.get("reason"), target.get("message")),
+                     ("True", "TerminationByKubelet", seen["status"]["message"]), "DisruptionTarget")
+        event = t.wait_event("hog", "Evicted")
+        expect_equal(event["metadata"]["annotations"]["starved_resource"], "ephemeral-storage", "annotation")
+        expect(any(e["message"] == "Attempting to reclaim ephemeral-storage" for e in
+                   wait_for("event", lambda: node_events(t, node, "EvictionThresholdMet"))), "EvictionThresholdMet")
+        wait_node_condition(t, node, "DiskPressure", "True")
+        t.run("late", shell("c", "forever"), node=node)
+        refused = t.wait_phase("late", "Failed")
+        expect_equal((refused["status"]["reason"], refused["status"]["message"]),
+                     ("Evicted", "Pod was rejected: The node had condition: [DiskPressure]. "), "refusal")
+        wait_node_condition(t, node, "DiskPressure", "False")
+        for name in ("small", "within"):
+            expect_equal(t.pod(name)["status"]["phase"], "Running", brief(t.pod(name)))
+        t.run("later", shell("c", "forever"), node=node)
+        t.wait_ready("later")
+
+
+def image_names(t, node):
+    return [name for image in t.cluster.node(node)["status"]["images"] for name in image["names"]]
+
+
+@test(alone=True, skiff_only=True, timeout=300)
+def a_full_disk_costs_the_images_that_nobody_uses(t):
+    node = t.cluster.node_names[0]
+    t.run("uses", shell("c", "forever"), node=node)
+    t.run("used", web(), node=node)
+    t.wait_ready("uses")
+    t.wait_ready("used")
+    wait_for("both images are known", lambda: any("skiff-test/web:1" in name for name in image_names(t, node)))
+    t.delete("Pod", "used")
+    t.wait_gone("Pod", "used")
+    settings = {"imageGCHighThresholdPercent": 1, "imageGCLowThresholdPercent": 0, "imageMinimumGCAge": "1s"}
+    with reconfigured(t, node, settings):
+        wait_for("the unused image goes", lambda: not any("skiff-test/web:1" in name for name in image_names(t, node)), timeout=WITHIN)
+        expect(any("busybox:1.36" in name for name in image_names(t, node)), image_names(t, node))
+        expect_match(wait_for("event", lambda: node_events(t, node, "FreeDiskSpaceFailed"))[-1]["message"],
+                     r"^Insufficient free disk space on the node's image filesystem \(\d+% of [0-9.]+ [KMGT]iB used\)\. Failed to free "
+                     r"sufficient space by deleting unused images \(freed \d+ bytes\)", "event")
+        expect_equal(t.status("uses")["restartCount"], 0, "restarts")
+        t.run("again", web(), node=node)
+        t.wait_ready("again")

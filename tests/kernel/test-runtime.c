@@ -65,6 +65,31 @@ TEST(a_container_runs_to_its_end_and_its_status_tells)
         rig_down();
 }
 
+TEST(what_a_container_wrote_to_its_root_can_go_when_it_has_ended_and_all_else_of_it_stays)
+{
+        _cleanup_free_ char *layer = NULL, *file = NULL;
+        const char *id;
+
+        rig_up();
+        run_sandbox();
+        id = rig_begin_shell(sandbox, "echo out; echo data > /tmp/file; sleep 0.3; exit 3");
+        layer = container_layer_path(rig, id);
+        file = text_printf("%s/tmp/file", layer);
+        CHECK(layer && file);
+        container_drop_layer(rig, id); /* it still runs */
+        rig_wait_exit(id);
+        CHECK(exists(file));
+        container_drop_layer(rig, id);
+        container_drop_layer(rig, id);
+        CHECK(!exists(layer));
+        rig_restart();
+        CHECK_INT(container_find(rig, id)->exit_code, 3);
+        CHECK_CONTAINS(rig_log_of(id), "out\n");
+        container_drop_layer(rig, id);
+        CHECK(container_remove(rig, id, NULL) == 0);
+        rig_down();
+}
+
 TEST(labels_and_configuration_come_back)
 {
         struct string_map_entry entry = { (char *)"pod", (char *)"web-0" };

@@ -157,6 +157,11 @@ class Skiffd:
         self.closers.append(lambda: (alarm.cancel(), process.kill(), process.wait(), process.stdout.close()))
         return process.stdout
 
+    def terminal(self, *words, **more):
+        terminal = Terminal(self, *words, **more)
+        self.closers.append(terminal.close)
+        return terminal
+
     def on_terminal(self, *words, **more):
         """What `skiff WORDS` shows on a terminal of its own."""
         terminal = Terminal(self, *words, **more)
@@ -287,6 +292,12 @@ class Terminal:
             return bool(data)
         return True
 
+    def close(self):
+        if self.fd >= 0:
+            os.kill(self.pid, signal.SIGKILL)
+            os.close(self.fd)
+            os.waitpid(self.pid, 0)
+
     def wait_text(self, pattern, seconds=20):
         end = time.monotonic() + seconds
         while not re.search(pattern, self.text):
@@ -301,8 +312,11 @@ class Terminal:
             if time.monotonic() > end:
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
+                os.close(self.fd)
+                self.fd = -1
                 raise AssertionError(f"it does not end: {self.text!r}")
         os.close(self.fd)
+        self.fd = -1
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 

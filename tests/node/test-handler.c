@@ -10,8 +10,8 @@
 #include "tests/check.h"
 
 /*
- * gRPC health checks against a server of a few frames: it reads until the request is whole, then
- * sends one answer of fixed bytes.
+ * Attempts against a server of one connection that reads until the request is whole and then sends
+ * fixed bytes: a text for HTTP/1.1, a few frames for gRPC.
  */
 #define PREFACE_SIZE 24
 #define FRAME_HEAD   9
@@ -34,7 +34,7 @@ struct rig {
         struct handlers *handlers;
         struct attempt *attempt;
         struct pod_handler handler;
-        char service[1];
+        char service[1], path[2];
         sd_event_source *accept, *read, *timer;
         int listener, connection;
         uint16_t port;
@@ -42,6 +42,7 @@ struct rig {
         size_t n_received;
         const uint8_t *message; /* NULL: stays silent */
         size_t message_len;
+        const char *text; /* an HTTP/1.1 server, and its whole answer */
         enum handler_outcome outcome;
         char output[256];
         bool done;
@@ -79,7 +80,12 @@ static int on_readable(sd_event_source *s, int fd, _unused_ uint32_t revents, vo
                 return 0;
         }
         r->n_received += (size_t)n;
-        if (r->message && request_is_whole(r))
+        if (r->text && memmem(r->received, r->n_received, "\r\n\r\n", 4)) {
+                CHECK_INT(write(r->connection, r->text, strlen(r->text)), strlen(r->text));
+                r->connection = safe_close(r->connection);
+                r->read = sd_event_source_disable_unref(r->read);
+                r->n_received = 0;
+        } else if (r->message && request_is_whole(r))
                 answer(r);
         return 0;
 }
@@ -91,7 +97,8 @@ static int on_connection(_unused_ sd_event_source *s, int fd, _unused_ uint32_t 
 
         r->connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         CHECK(r->connection >= 0);
-        CHECK_INT(write(r->connection, settings, sizeof settings), sizeof settings);
+        if (!r->text)
+                CHECK_INT(write(r->connection, settings, sizeof settings), sizeof settings);
         CHECK(sd_event_add_io(r->event, &r->read, r->connection, EPOLLIN, on_readable, r) >= 0);
         return 0;
 }
@@ -126,7 +133,7 @@ static void rig_init(struct rig *r)
         socklen_t n = sizeof any;
         _cleanup_err_ struct err err = { 0 };
 
-        *r = (struct rig){ .connection = -1 };
+        *r = (struct rig){ .connection = -1, .path = "/" };
         CHECK(sd_event_new(&r->event) >= 0);
         CHECK_INT(handlers_new(r->event, NULL, &r->handlers, &err), 0);
         r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -160,8 +167,10 @@ static void start(struct rig *r, usec_t timeout_usec)
                                            .userdata = r };
         _cleanup_err_ struct err err = { 0 };
 
-        r->handler = (struct pod_handler){ .kind = POD_HANDLER_GRPC,
+        r->handler = (struct pod_handler){ .kind = r->text ? POD_HANDLER_HTTP_GET
+                                                           : POD_HANDLER_GRPC,
                                            .port = { .number = r->port },
+                                           .path = r->path,
                                            .service = r->service };
         CHECK_INT(attempt_start(r->handlers, &o, &r->attempt, &err), 0);
 }
@@ -262,4 +271,32 @@ TEST(a_grpc_attempt_that_waits_to_try_again_can_be_cancelled)
         r.attempt = attempt_cancel(r.attempt);
         rig_done(&r);
         CHECK(!r.done);
+}
+
+static void check_http(const char *answer, enum handler_outcome outcome, const char *output)
+{
+        struct rig r;
+
+        rig_init(&r);
+        r.text = answer;
+        listen_now(&r);
+        probe(&r, 10 * USEC_PER_SEC);
+        CHECK_STR(r.output, output);
+        CHECK_INT(r.outcome, outcome);
+        rig_done(&r);
+}
+
+TEST(an_http_status_from_200_to_399_is_success)
+{
+        check_http("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", HANDLER_SUCCESS, "");
+        check_http("HTTP/1.1 304 Not Modified\r\n\r\n", HANDLER_SUCCESS, "");
+        check_http("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", HANDLER_FAILURE,
+                   "HTTP probe failed with statuscode: 404");
+}
+
+TEST(an_http_redirect_to_another_host_is_a_warning_that_quotes_the_body)
+{
+        check_http("HTTP/1.1 302 Found\r\nLocation: http://192.0.2.1/\r\nContent-Length: 4\r\n"
+                   "\r\nthis",
+                   HANDLER_WARNING, "Probe terminated redirects, Response body: this");
 }

@@ -2,11 +2,14 @@
 """The command `skiff` against a skiffd that stands alone on manifests."""
 import json
 import os
+import re
 import sys
+import time
+import xml.dom.minidom
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import skiff_node
-from skiff_node import Layer, NodeTest, write_archive
+from skiff_node import Layer, NodeTest, wait_for, write_archive
 
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 
@@ -43,6 +46,17 @@ class Lists(NodeTest):
         self.assertEqual(self.node.skiff("containers", "-o", "name").splitlines(),
                          ["default/crash-node-1/main", "default/web-node-1/main", "default/web-node-1/side"])
 
+    def test_status_says_what_is_there_and_what_is_wrong(self):
+        shown = self.node.skiff("status")
+        for line in (r"Node +node-1 \(10\.90\.0\.1\), ready", r"API server +none: this node stands alone", r"Versions +skiff \d.* Kubernetes v1",
+                     r"Pods +\d+, \d+ Running", r"Memory +skiffd +\S+[MK]B private", r" +skiff-shim +\S+ private.*\(\d+ of them\)"):
+            self.assertRegex(shown, "(?im)^" + line)
+        self.assertIn("pod default/crash-node-1: container 'main': CrashLoopBackOff", shown)
+        self.assertIn("help: see why it ended: skiff logs default/crash-node-1/main --previous", shown)
+        status = self.node.json("status")
+        self.assertEqual(status["node"]["name"], "node-1")
+        self.assertGreater(status["processes"][0]["privateBytes"], 1 << 19)
+
     def test_names_may_be_cut_short(self):
         self.assertEqual(self.node.skiff("logs", "web", "m"), "hello\n")
         self.assertEqual(self.node.skiff("logs", "default/web-node-1/main"), "hello\n")
@@ -78,6 +92,188 @@ class Lists(NodeTest):
     def test_wrong_usage_ends_with_2(self):
         for words in (["podz"], ["pods", "--follow"], ["image", "paint"], ["pod"], ["events", "-o", "name"]):
             self.assertEqual(self.node.call(*words).returncode, 2, words)
+
+
+class Explain(NodeTest):
+    def explain(self, name, text):
+        """What `skiff explain` says, once it says @text."""
+        return wait_for(text, lambda: (lambda said: text in said and said)(self.node.skiff("explain", name, code=None)), 30,
+                        lambda: self.node.skiff("explain", name))
+
+    def test_what_a_pod_waits_for_is_told_with_what_would_help(self):
+        self.node.put("fine", ("main", FOREVER))
+        self.node.put("crash", ("main", "exit 7"))
+        self.node.put("absent", {"name": "main", "image": "no.such/image:1", "imagePullPolicy": "Never"})
+        self.node.put("missing", ("main", FOREVER), volumes=[{"name": "v", "hostPath": {"path": "/no/such", "type": "Directory"}}])
+        with open(self.node.folder + "/manifests/missing.json", encoding="utf-8") as f:
+            pod = json.load(f)
+        pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
+        with open(self.node.folder + "/manifests/missing.json", "w", encoding="utf-8") as f:
+            json.dump(pod, f)
+        self.node.put("unready", {"name": "main", "image": "busybox:1", "imagePullPolicy": "Never", "command": ["sh", "-c", FOREVER],
+                                  "readinessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 1}})
+        self.node.put("huge", {"name": "main", "image": "busybox:1", "resources": {"requests": {"cpu": "9000"}}})
+        self.assertIn("It runs, and waits for nothing (1 of 1 containers ready).", self.explain("fine", "It runs"))
+        said = self.explain("crash", "CrashLoopBackOff")
+        self.assertRegex(said, r"tried +ended with exit code 7 after \d+ restart")
+        self.assertRegex(said, r"when +\S+Z \(in \d+s\)")
+        self.assertIn("skiff logs default/crash-node-1/main --previous", said)
+        self.assertIn("skiff image import FILE", self.explain("absent", "its image 'no.such/image:1' could not be had"))
+        self.assertIn("make the path on this node", self.explain("missing", "volume 'v': it could not be set up"))
+        self.assertIn("attempts failed", self.explain("unready", "its readiness probe has failed"))
+        self.assertIn("make room on this node", self.explain("huge", "refused on this node: OutOfcpu"))
+        waits = self.node.json("explain", "crash")["waits"]
+        self.assertEqual([w["about"] for w in waits], ["container 'main'"])
+        self.assertLessEqual({"what", "since", "tried", "next", "nextAt", "help"}, set(waits[0]))
+
+    def test_an_end_that_takes_long_is_explained(self):
+        self.node.put("stubborn", ("main", "trap '' TERM; while :; do sleep 1; done"), terminationGracePeriodSeconds=8)
+        self.node.wait_ready("stubborn")
+        self.node.remove("stubborn")
+        said = self.explain("stubborn", "it was sent its stop signal and has not ended yet")
+        self.assertIn("next   SIGKILL", said)
+
+    def test_steps_are_shown_with_what_they_took(self):
+        self.node.put("steps", ("main", "exit 3"), restartPolicy="Never")
+        self.node.wait_pod("steps", "its end", lambda p: p["status"]["phase"] == "Failed" and p["skiff"]["worker"] == "finished")
+        table = self.node.skiff("timeline", "steps")
+        for step in (r"\(pod\) +admitted", r"\(pod\) +sandbox", r"main +image", r"main +created", r"main +started",
+                     r"main +exited +exit code 3", r"\(pod\) +terminating", r"\(pod\) +finished"):
+            self.assertRegex(table, r"(?m)^\+\S+ +\S+ +" + step)
+        self.assertIn("█", self.node.on_terminal("timeline", "steps", columns=160, env={"LC_ALL": "C.UTF-8"}))
+        self.assertNotIn("█", self.node.on_terminal("timeline", "steps", columns=80, env={"LC_ALL": "C.UTF-8"}))
+        xml.dom.minidom.parseString(self.node.skiff("timeline", "steps", "-o", "svg"))
+        self.assertEqual(self.node.call("pods", "-o", "svg").returncode, 2)
+
+
+class Sessions(NodeTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node.put("web", ("main", "echo here $((6 * 7)); " + FOREVER))
+        cls.node.put("shell", {"name": "main", "image": "busybox:1", "imagePullPolicy": "Never", "command": ["sh"],
+                               "stdin": True, "tty": True})
+        cls.node.wait_ready("web")
+        cls.node.wait_ready("shell")
+
+    def test_a_command_gives_its_output_and_exit_code(self):
+        done = self.node.call("exec", "web", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+        self.assertEqual((done.stdout, done.stderr, done.returncode), ("out\n", "err\n", 7))
+        self.assertEqual(self.node.call("exec", "web", "--", "sh", "-c", "kill -9 $$").returncode, 137)
+        done = self.node.call("exec", "web", "--", "/no/such")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/no/such", done.stderr)
+        self.assertEqual(len(self.node.skiff("exec", "web", "--", "sh", "-c", "yes | head -c 3000000")), 3000000)
+
+    def test_input_is_passed_on_up_to_its_end(self):
+        data = "x" * 1000000
+        with open(self.node.folder + "/input", "w", encoding="ascii") as f:
+            f.write(data)
+        with open(self.node.folder + "/input", encoding="ascii") as f:
+            self.assertEqual(self.node.skiff("exec", "-i", "web", "--", "cat", stdin=f), data)
+        self.assertEqual(self.node.skiff("exec", "web", "--", "cat"), "")
+        done = self.node.call("exec", "-it", "web", "--", "echo", "x")
+        self.assertEqual((done.stdout, done.stderr), ("x\n", "Unable to use a TTY - input is not a terminal\n"))
+
+    def test_a_terminal_is_one_with_its_size(self):
+        shell = self.node.terminal("exec", "-it", "web", "--", "sh", rows=31, columns=97)
+        shell.wait_text(r"[$#] ")
+        shell.type("stty size\n")
+        shell.wait_text(r"31 97")
+        shell.resize(20, 60)
+        shell.type("sleep 0; stty size\n")
+        wait_for("the new size", lambda: (shell.type("stty size\n"), shell.read(0.3), re.search(r"\n20 60", shell.text))[2])
+        shell.type("echo $((1 + 1)) now; sleep 100\n")
+        shell.wait_text(r"\n2 now\r")
+        # the shell may be between its two commands, and let the first one go by
+        wait_for("the prompt", lambda: (shell.type("\x03"), shell.read(0.3), re.search(r"(?s)\^C\r\n.*[$#] ", shell.text))[2])
+        shell.type("exit 5\n")
+        self.assertEqual(shell.wait_end(), 5)
+
+    def test_who_attaches_speaks_to_the_containers_own_program(self):
+        shell = self.node.terminal("attach", "-it", "shell")
+        shell.type("echo $((40 + 2))\n")
+        shell.wait_text(r"\n42\r")
+        shell.type("exit\n")
+        self.assertEqual(shell.wait_end(), 0)
+
+    def test_a_session_ends_with_its_container(self):
+        self.node.put("gone", ("main", FOREVER))
+        self.node.wait_ready("gone")
+        shell = self.node.terminal("exec", "-it", "gone", "--", "sh")
+        shell.wait_text(r"[$#] ")
+        self.node.remove("gone")
+        self.assertNotEqual(shell.wait_end(), 0)
+
+    def test_a_restart_of_skiffd_ends_a_session_and_puts_the_terminal_back(self):
+        shell = self.node.terminal("exec", "-it", "web", "--", "sh")
+        shell.wait_text(r"[$#] ")
+        self.node.stop(kill=True)
+        self.assertEqual(shell.wait_end(), 1)
+        self.assertIn("the connection to skiffd ended", shell.text)
+        self.node.start()
+
+
+class Handling(NodeTest):
+    def test_inspect_shows_what_a_container_is_made_of(self):
+        self.node.put("web", ("main", FOREVER), ("side", FOREVER))
+        self.node.wait_ready("web")
+        seen = self.node.json("inspect", "web", "si")
+        self.assertEqual(seen["name"], "side")
+        self.assertEqual(seen["config"]["process"]["args"][:2], ["sh", "-c"])
+        self.assertEqual(seen["namespaces"]["net"], os.readlink(f"/proc/{seen['pid']}/ns/net"))
+        self.assertIn(seen["id"], seen["cgroup"])
+        self.assertNotEqual(seen["namespaces"]["net"], os.readlink("/proc/self/ns/net"))
+        self.assertIn("ociVersion:", self.node.skiff("inspect", "web", "-o", "yaml"))
+        self.assertIn("Process:", self.node.skiff("inspect", "web"))
+
+    def test_restart_starts_containers_anew_whatever_the_policy(self):
+        self.node.put("once", ("main", FOREVER), ("side", FOREVER), restartPolicy="Never")
+        before = self.node.wait_ready("once")
+        self.assertEqual(self.node.skiff("restart", "once", "main"), "restarting 1 container of default/once-node-1\n")
+
+        def counts(pod):
+            return [c["restartCount"] for c in pod["status"]["containerStatuses"]]
+        after = self.node.wait_pod("once", "a restart", lambda p: counts(p) == [1, 0] and all(
+            c["ready"] for c in p["status"]["containerStatuses"]))
+        self.assertEqual(after["status"]["podIP"], before["status"]["podIP"])
+        self.assertEqual(after["status"]["phase"], "Running")
+        done = self.node.call("restart", "once", "nothing")
+        self.assertEqual((done.returncode, done.stderr), (1, "skiff: no container 'nothing' in pod default/once-node-1\n"))
+        self.node.put("ended", ("main", "exit 0"), ("side", FOREVER), restartPolicy="Never")
+        self.node.wait_pod("ended", "one end", lambda p: any(c["state"].get("terminated") for c in p["status"].get("containerStatuses", [])))
+        self.node.skiff("restart", "ended", "main")
+        self.node.wait_pod("ended", "another run", lambda p: counts(p) == [1, 0])
+
+    def test_restart_ends_a_back_off(self):
+        self.node.put("crash", ("main", "exit 1"))
+        pod = self.node.wait_waiting("crash", "CrashLoopBackOff")
+        count = pod["status"]["containerStatuses"][0]["restartCount"]
+        began = time.monotonic()
+        self.node.skiff("restart", "crash")
+        self.node.wait_pod("crash", "a start", lambda p: p["status"]["containerStatuses"][0]["restartCount"] > count)
+        self.assertLess(time.monotonic() - began, 8)
+        self.assertNotIn("killed", self.node.skiff("timeline", "crash"))
+
+    def test_stop_ends_a_static_pod_until_its_manifest_changes(self):
+        self.node.put("static", ("main", FOREVER))
+        self.node.wait_ready("static")
+        self.assertEqual(self.node.skiff("stop", "static"), "stopping default/static-node-1\n")
+        self.node.wait_pod("static", "its end", lambda p: p["skiff"]["worker"] == "finished" and
+                           (p["status"]["phase"], p["status"]["reason"]) == ("Failed", "Stopped"))
+        self.assertEqual(self.node.call("restart", "static").returncode, 1)
+        self.node.put("static", ("main", FOREVER), metadata={"labels": {"a": "b"}})
+        self.node.wait_ready("static")
+
+    def test_use_is_measured(self):
+        self.node.put("busy", ("main", "while :; do :; done"))
+        self.node.wait_ready("busy")
+        row = wait_for("CPU time", lambda: re.search(r"(?m)^default +busy-node-1 +([1-9]\d+)m", self.node.skiff("top")))
+        self.assertGreater(int(row.group(1)), 50)
+        self.assertRegex(self.node.skiff("top", "busy"), r"default +busy-node-1 +main +\d+m")
+        self.assertRegex(self.node.skiff("stats", "busy", "--no-headers"), r"default +busy-node-1 +main ")
+        self.assertEqual(self.node.json("stats")["node"]["nodeName"], "node-1")
+        self.node.remove("busy")
 
 
 class Archives(NodeTest):
@@ -120,7 +316,8 @@ class Socket(NodeTest):
             return self.node.call(*words, user=65534, group=54321, extra_groups=[])
         self.assertIn("web-node-1", as_member("pods").stdout)
         self.assertEqual(as_member("logs", "web").returncode, 0)
-        for words in (["exec", "web", "--", "true"], ["image", "pull", "x"], ["image", "rm", "busybox:1"],
+        for words in (["exec", "web", "--", "true"], ["attach", "web"], ["inspect", "web"], ["restart", "web"], ["stop", "web"],
+                      ["image", "pull", "x"], ["image", "rm", "busybox:1"],
                       ["image", "import", "/x"]):
             done = as_member(*words)
             self.assertEqual(done.returncode, 1, words)

@@ -123,6 +123,47 @@ TEST(only_no_execute_taints_count_and_can_be_tolerated)
                   "");
 }
 
+TEST(a_node_that_is_short_of_something_takes_critical_pods_only)
+{
+        json_auto_t *object = json_pack("{s:{}}", "metadata");
+        struct admission_node node = node_with(object);
+
+        node.disk_pressure = true;
+        CHECK_STR(check(plain, &node, NULL, 0),
+                  "Evicted: The node had condition: [DiskPressure]. ");
+        CHECK_STR(check("{\"priority\":2000000000," ONE_CONTAINER, &node, NULL, 0), "");
+        node.memory_pressure = node.pid_pressure = true;
+        CHECK_STR(check(plain, &node, NULL, 0),
+                  "Evicted: The node had condition: [MemoryPressure DiskPressure PIDPressure]. ");
+        node.disk_pressure = false;
+        CHECK_STR(check(plain, &node, NULL, 0),
+                  "Evicted: The node had condition: [MemoryPressure PIDPressure]. ");
+}
+
+TEST(one_short_of_memory_alone_takes_who_says_how_much_it_needs_or_tolerates_that)
+{
+        static const char burstable[] =
+                "{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"resources\":"
+                "{\"requests\":{\"memory\":\"1Mi\"}}}]}";
+        json_auto_t *object = json_pack("{s:{}}", "metadata");
+        struct admission_node node = node_with(object);
+
+        node.memory_pressure = true;
+        CHECK_STR(check(plain, &node, NULL, 0),
+                  "Evicted: The node had condition: [MemoryPressure]. ");
+        CHECK_STR(check(burstable, &node, NULL, 0), "");
+        CHECK_STR(check("{\"tolerations\":[{\"key\":\"node.kubernetes.io/memory-pressure\","
+                        "\"operator\":\"Exists\",\"effect\":\"NoSchedule\"}]," ONE_CONTAINER,
+                        &node, NULL, 0),
+                  "");
+        CHECK_CONTAINS(check("{\"tolerations\":[{\"key\":\"node.kubernetes.io/memory-pressure\","
+                             "\"operator\":\"Exists\",\"effect\":\"NoExecute\"}]," ONE_CONTAINER,
+                             &node, NULL, 0),
+                       "MemoryPressure");
+        node.pid_pressure = true;
+        CHECK_CONTAINS(check(burstable, &node, NULL, 0), "[MemoryPressure PIDPressure]");
+}
+
 TEST(a_host_port_is_given_once_per_address_and_protocol)
 {
         json_auto_t *object = json_pack("{s:{}}", "metadata");
@@ -161,6 +202,27 @@ TEST(sysctls_are_safe_or_allowed)
                 check("{\"hostNetwork\":true,\"securityContext\":{\"sysctls\":[{\"name\":\"net.ipv4.tcp_syncookies\",\"value\":\"1\"}]}," ONE_CONTAINER,
                       &node, NULL, 0),
                 "not allowed with host Net enabled");
+}
+
+TEST(a_pod_that_wants_apparmor_is_not_run_without)
+{
+        static const char of_pod[] =
+                "{\"securityContext\":{\"appArmorProfile\":{\"type\":\"RuntimeDefault\"}}," ONE_CONTAINER;
+        static const char unconfined[] =
+                "{\"securityContext\":{\"appArmorProfile\":{\"type\":\"Unconfined\"}}," ONE_CONTAINER;
+        static const char of_container[] =
+                "{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"securityContext\":{"
+                "\"appArmorProfile\":{\"type\":\"Localhost\",\"localhostProfile\":\"x\"}}}]}";
+        json_auto_t *object = json_pack("{s:{}}", "metadata");
+        struct admission_node node = node_with(object);
+
+        CHECK_STR(check(of_pod, &node, NULL, 0),
+                  "AppArmor: Cannot enforce AppArmor: AppArmor is not enabled on the host");
+        CHECK_CONTAINS(check(of_container, &node, NULL, 0), "AppArmor: ");
+        CHECK_STR(check(unconfined, &node, NULL, 0), "");
+        node.has_apparmor = true;
+        CHECK_STR(check(of_pod, &node, NULL, 0), "");
+        CHECK_STR(check(of_container, &node, NULL, 0), "");
 }
 
 TEST(what_the_node_does_not_do_is_refused_by_name)

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/command-line.h"
 #include "cli/document.h"
+#include "cli/timeline.h"
 #include "tests/check.h"
 
 #define NOW      (1767323045 * USEC_PER_SEC)
@@ -192,4 +193,60 @@ TEST(letters_and_names_of_flags_mean_one_thing_in_each_verb)
                                 CHECK(!flags[a].letter || flags[a].letter != flags[b].letter);
                                 CHECK(!streq(flags[a].name, flags[b].name));
                         }
+}
+
+/* ---- timeline ---- */
+
+static const char steps[] =
+        "{\"skiff\":{\"seen\":\"2026-01-02T03:04:05.000000Z\",\"timeline\":["
+        "{\"step\":\"admitted\",\"time\":\"2026-01-02T03:04:05.000000Z\"},"
+        "{\"step\":\"exited\",\"container\":\"a<b\",\"exitCode\":7,\"time\":\"2026-01-02T03:04:09.000000Z\"},"
+        "{\"step\":\"sandbox\",\"time\":\"2026-01-02T03:04:05.250000Z\"},"
+        "{\"step\":\"image\",\"container\":\"a<b\",\"bytes\":2000000,\"time\":\"2026-01-02T03:04:06.000000Z\"}]}}";
+
+TEST(a_step_takes_from_the_one_before_it_of_its_kind)
+{
+        _cleanup_(timeline_done)
+        struct timeline t = { 0 };
+        json_auto_t *pod = json_loads(steps, 0, NULL);
+        char buf[32];
+
+        CHECK(timeline_read(pod, &t) == 0 && t.n == 4);
+        CHECK_STR(t.spans[1].step, "sandbox");
+        CHECK_STR(took_format(t.spans[1].end - t.spans[1].begin, buf), "250ms");
+        CHECK_STR(t.spans[2].step, "image"); /* after the pod's sandbox */
+        CHECK_STR(t.spans[2].detail, "2MB");
+        CHECK_STR(took_format(t.spans[2].end - t.spans[2].begin, buf), "750ms");
+        CHECK_STR(t.spans[3].detail, "exit code 7");
+        CHECK_STR(took_format(t.spans[3].end - t.spans[3].begin, buf), "3.00s");
+        CHECK(t.end - t.begin == 4 * USEC_PER_SEC);
+}
+
+TEST(bars_stand_where_steps_were)
+{
+        _cleanup_(timeline_done)
+        struct timeline t = { 0 };
+        json_auto_t *pod = json_loads(steps, 0, NULL);
+        _cleanup_strbuf_ struct strbuf first = { 0 }, last = { 0 }, svg = { 0 };
+
+        CHECK(timeline_read(pod, &t) == 0);
+        timeline_bar(&t, &t.spans[0], 41, false, &first);
+        timeline_bar(&t, &t.spans[3], 41, false, &last);
+        CHECK_STR(first.data, "|");
+        CHECK_STR(last.data, "          ==============================|");
+        timeline_svg(&t, "default/p", &svg);
+        CHECK(startswith(svg.data, "<svg ") && endswith(svg.data, "</svg>\n"));
+        CHECK(strstr(svg.data, "a&lt;b: exited, exit code 7"));
+}
+
+TEST(no_steps_are_a_timeline_too)
+{
+        _cleanup_(timeline_done)
+        struct timeline t = { 0 };
+        json_auto_t *pod = json_object();
+        _cleanup_strbuf_ struct strbuf svg = { 0 };
+
+        CHECK(timeline_read(pod, &t) == 0 && t.n == 0);
+        timeline_svg(&t, "x", &svg);
+        CHECK(svg.data && !svg.failed);
 }

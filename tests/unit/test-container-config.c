@@ -244,6 +244,8 @@ TEST(what_is_missing_is_named_in_the_kubelets_words)
                   NULL, "unsupported fieldPath: spec.secret" },
                 { ",'securityContext':{'capabilities':{'add':['FLY']}}", NULL,
                   "capabilities: 'FLY': expected a capability" },
+                { ",'securityContext':{'appArmorProfile':{'type':'RuntimeDefault'}}", NULL,
+                  "appArmorProfile type RuntimeDefault: profile 'skiff-default' was not loaded" },
                 { ",'securityContext':{'seccompProfile':{'type':'Localhost'}}", NULL,
                   "localhostProfile must be set if seccompProfile type is Localhost." },
         };
@@ -533,6 +535,37 @@ TEST(seccomp_is_the_containers_the_pods_or_the_nodes_choice)
                 CHECK_INT(out.seccomp, cases[i].seccomp);
                 if (cases[i].seccomp == SECCOMP_LOCALHOST)
                         CHECK_STR(out.seccomp_localhost, "a/b.json");
+        }
+}
+
+TEST(apparmor_is_the_containers_the_pods_or_the_nodes_profile)
+{
+        static const char *const cases[][4] = {
+                /* container, pod, loaded, profile */
+                { "", "", NULL, NULL },
+                { "", "", "d", "d" },
+                { "", "'appArmorProfile':{'type':'RuntimeDefault'}", "d", "d" },
+                { "", "'appArmorProfile':{'type':'Unconfined'}", "d", NULL },
+                { "'privileged':true", "", "d", NULL },
+                { "'appArmorProfile':{'type':'Localhost','localhostProfile':'x'}",
+                  "'appArmorProfile':{'type':'Unconfined'}", "d", "x" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_(fixture_done)
+                struct fixture f;
+                _cleanup_(container_output_done)
+                struct container_output out = { 0 };
+                _cleanup_free_ char *spec =
+                        text_printf(POD(",'securityContext':{%s}", ",'securityContext':{%s}"),
+                                    cases[i][0], cases[i][1]);
+
+                fixture_init(&f, spec, NULL);
+                f.in.apparmor_default = cases[i][2];
+                build(&f, &out);
+                CHECK_STR(out.spec.process.apparmor_profile ? out.spec.process.apparmor_profile
+                                                            : "",
+                          cases[i][3] ? cases[i][3] : "");
         }
 }
 
