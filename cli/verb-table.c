@@ -281,6 +281,20 @@ const struct verb verbs[] = {
                 .run = verb_image_rm,
         },
         {
+                .name = "doctor",
+                .arguments = "",
+                .help = "check this machine, and say what to do",
+                .description =
+                        "Checks what a node needs: kernel features, cgroup controllers, sysctls, "
+                        "swap, clock, disks, DNS, certificates and their expiry, skiffd and its "
+                        "connection to the API server, ports, and what other runtimes left. Each "
+                        "finding is ok, a warning or a problem, with what to do: the line to add "
+                        "and the file it belongs in. It works without skiffd, too.",
+                .exit_codes = "1 also when there is a problem",
+                .flags = FLAG(OUTPUT),
+                .run = verb_doctor,
+        },
+        {
                 .name = "node",
                 .arguments = "",
                 .help = "what this node is and how it is connected",

@@ -102,6 +102,7 @@ usec_t time_at(const json_t *o, const char *key);
 int verb_attach(struct invocation *in, struct err *err);
 int verb_completion(struct invocation *in, struct err *err);
 int verb_containers(struct invocation *in, struct err *err);
+int verb_doctor(struct invocation *in, struct err *err);
 int verb_explain(struct invocation *in, struct err *err);
 int verb_events(struct invocation *in, struct err *err);
 int verb_exec(struct invocation *in, struct err *err);

@@ -57,6 +57,16 @@ class Lists(NodeTest):
         self.assertEqual(status["node"]["name"], "node-1")
         self.assertGreater(status["processes"][0]["privateBytes"], 1 << 19)
 
+    def test_the_doctor_looks_at_this_machine(self):
+        done = self.node.call("doctor")
+        self.assertRegex(done.stdout, r"(?m)^ok +kernel +Linux \d")
+        self.assertRegex(done.stdout, r"(?m)^ok +skiffd +node node-1, ready$")
+        self.assertRegex(done.stdout, r"\n\d+ ok, \d+ warnings?, \d+ problems?\n$")
+        found = json.loads(self.node.call("doctor", "-o", "json").stdout)
+        self.assertEqual(done.returncode, any(f["level"] == "problem" for f in found))
+        self.assertTrue(all(("help" in f) == (f["level"] != "ok") for f in found))
+        self.assertIn("it does not answer", self.node.call("doctor", "--socket", "/nowhere.sock").stdout)
+
     def test_names_may_be_cut_short(self):
         self.assertEqual(self.node.skiff("logs", "web", "m"), "hello\n")
         self.assertEqual(self.node.skiff("logs", "default/web-node-1/main"), "hello\n")
