@@ -15,6 +15,7 @@
 
 struct kubelet_config;
 struct node_pressure;
+struct pod_disks;
 struct services;
 
 struct context {
@@ -28,6 +29,7 @@ struct context {
         struct status_writer *statuses; /* NULL: standalone */
         struct services *services;      /* NULL: standalone */
         const struct node_pressure *pressure;
+        const struct pod_disks *disks;   /* what pods hold on disk, as measured last */
         const char *node_name, *node_ip; /* node_ip: InternalIP */
         const char *root_dir, *pod_log_dir, *container_log_dir;
         struct crash_backoff_limits crash_limits;

@@ -667,7 +667,11 @@ static int start_eviction(struct kubelet *k, struct err *err)
 {
         const struct evictor_options options = { &k->ctx, k->pods, k->pressure, on_conditions, k };
 
-        return evictor_new(&options, &k->evictor, err);
+        int r = evictor_new(&options, &k->evictor, err);
+
+        if (r == 0)
+                k->ctx.disks = evictor_disks(k->evictor);
+        return r;
 }
 
 /* What `skiff node` shows. */

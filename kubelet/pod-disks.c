@@ -314,7 +314,7 @@ int pod_disks_measure(struct pod_disks *d, bool all)
 
 const struct pod_disk *pod_disks_find(const struct pod_disks *d, const char *uid)
 {
-        const struct entry *e = map_get(d->entries, uid);
+        const struct entry *e = d ? map_get(d->entries, uid) : NULL;
 
         return e && e->measured_at ? &e->disk : NULL;
 }

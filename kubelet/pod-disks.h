@@ -25,5 +25,6 @@ DEFINE_CLEANUP(struct pod_disks *, pod_disks_free)
  * Return: 1: .on_measured will be called; 0: it is nobody's turn.
  */
 int pod_disks_measure(struct pod_disks *d, bool all);
-/* What it held when it was measured last; NULL: not yet. Borrowed until the next measurement. */
+/* What it held when it was measured last; NULL: not yet, also for a NULL @d. Borrowed until the
+ * next measurement. */
 const struct pod_disk *pod_disks_find(const struct pod_disks *d, const char *uid);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 
@@ -12,12 +11,12 @@
 #include "base/prometheus.h"
 #include "base/text.h"
 #include "kubelet/cpu-rate.h"
+#include "kubelet/pod-disks.h"
 #include "kubelet/pod-observe.h"
 #include "kubelet/resource-metrics.h"
 #include "kubelet/stats-snapshot.h"
 #include "kubelet/stats-summary.h"
 
-#define BLOCK_BYTES    512 /* of st_blocks, whatever the file system */
 #define NET_DEV_MAX    (1 << 20)
 #define EMPTY_DIR_PATH "%s/pods/%s/volumes/kubernetes.io~empty-dir/%s"
 
@@ -39,9 +38,10 @@ struct rate {
 struct look {
         struct stats *stats;
         struct stats_snapshot *snapshot;
-        struct stats_pod *pod; /* being filled */
-        bool with_disks;       /* file systems and networks too */
-        bool failed;           /* no memory */
+        struct stats_pod *pod;       /* being filled */
+        const struct pod_disk *disk; /* what it holds; NULL: not measured yet */
+        bool with_disks;             /* file systems and networks too */
+        bool failed;                 /* no memory */
 };
 
 /* ---- CPU, memory, swap ---- */
@@ -117,28 +117,21 @@ static struct stats_fs fs_of(const char *path, bool with_used)
         return fs;
 }
 
-/* All files of a container's logs, the rotated ones too: they lie in one folder, and are few. */
-static struct stats_fs logs_of(const char *log_path)
+/* The file system that something lies on, and what that takes of it; NULL: not measured yet. */
+static struct stats_fs with_usage(struct stats_fs fs, const struct disk_usage *usage)
+{
+        fs.used = usage ? usage->bytes : STATS_UNKNOWN;
+        fs.inodes_used = usage ? usage->inodes : STATS_UNKNOWN;
+        return fs;
+}
+
+/* All files of a container's logs, the rotated ones too. */
+static struct stats_fs logs_of(const char *log_path, const struct disk_usage *usage)
 {
         const char *end = strrchr(log_path, '/');
         _cleanup_free_ char *folder = end ? strndup(log_path, (size_t)(end - log_path)) : NULL;
-        _cleanup_close_ int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-        _cleanup_strv_ char **names = NULL;
-        struct stats_fs fs = { 0 };
 
-        if (fd < 0 || fs_list_at(fd, ".", &names) < 0)
-                return fs;
-        fs = fs_of(folder, false);
-        fs.used = fs.inodes_used = 0;
-        STRV_FOREACH (name, names) {
-                struct stat st;
-
-                if (fstatat(fd, *name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                        continue;
-                fs.used += (uint64_t)st.st_blocks * BLOCK_BYTES;
-                fs.inodes_used++;
-        }
-        return fs;
+        return folder ? with_usage(fs_of(folder, false), usage) : (struct stats_fs){ 0 };
 }
 
 static void read_image_fs(struct look *look)
@@ -157,9 +150,16 @@ static void read_image_fs(struct look *look)
                 .inodes_free = usage.inodes_free,
                 .inodes_used = usage.inodes - usage.inodes_free,
         };
-        /* Writable layers lie beside the images; what they hold is not added up. */
-        s->container_fs = s->image_fs;
-        s->container_fs.used = s->container_fs.inodes_used = STATS_UNKNOWN;
+        s->container_fs = s->image_fs; /* writable layers lie beside the images */
+        s->container_fs.used = s->container_fs.inodes_used = 0;
+}
+
+static void add_layer(struct stats_fs *sum, const struct disk_usage *layer)
+{
+        if (!layer || sum->read_at == 0)
+                return;
+        sum->used += layer->bytes;
+        sum->inodes_used += layer->inodes;
 }
 
 static size_t count_empty_dirs(const struct pod *pod)
@@ -171,7 +171,7 @@ static size_t count_empty_dirs(const struct pod *pod)
         return n;
 }
 
-/* emptyDir only; what one on disk holds is not added up, one in memory is a file system. */
+/* emptyDir only; one in memory is a file system, what one on disk takes was measured. */
 static void read_volumes(struct look *look)
 {
         struct stats_pod *p = look->pod;
@@ -185,14 +185,18 @@ static void read_volumes(struct look *look)
                 const struct pod_volume *v = &pod->volumes[i];
                 _cleanup_free_ char *path = NULL;
                 struct stats_volume *to = &p->volumes[p->n_volumes];
+                bool is_memory = v->medium && streq(v->medium, "Memory");
 
                 if (v->source.kind != POD_VOLUME_EMPTY_DIR)
                         continue;
                 path = text_printf(EMPTY_DIR_PATH, look->stats->ctx->root_dir, p->uid, v->name);
                 look->failed = look->failed || !path;
-                if (path)
-                        *to = (struct stats_volume){ v->name,
-                                                     fs_of(path, streq(v->medium, "Memory")) };
+                if (!path)
+                        continue;
+                *to = (struct stats_volume){ v->name, fs_of(path, is_memory) };
+                if (!is_memory)
+                        to->fs = with_usage(to->fs,
+                                            pod_disk_find(look->disk, POD_DISK_VOLUME, v->name));
                 if (to->fs.read_at > 0)
                         p->n_volumes++;
         }
@@ -234,6 +238,7 @@ static void read_container(const struct container_status *c, void *userdata)
 {
         struct look *look = userdata;
         const char *name = string_map_get(c->labels, LABEL_CONTAINER_NAME);
+        const struct disk_usage *layer;
         struct stats_container *to;
         struct runtime_usage usage;
 
@@ -247,14 +252,17 @@ static void read_container(const struct container_status *c, void *userdata)
                 to->usage = usage_of(look->stats, c->id, &usage);
         if (!look->with_disks)
                 return;
-        to->rootfs = look->snapshot->container_fs;
+        layer = pod_disk_find(look->disk, POD_DISK_LAYER, name);
+        to->rootfs = with_usage(look->snapshot->container_fs, layer);
+        add_layer(&look->snapshot->container_fs, layer);
         if (c->log_path)
-                to->logs = logs_of(c->log_path);
+                to->logs = logs_of(c->log_path, pod_disk_find(look->disk, POD_DISK_LOGS, name));
 }
 
 static void read_pod_disks(struct look *look, const struct sandbox_status *sandbox)
 {
         struct stats_pod *pod = look->pod;
+        const struct disk_usage total = pod_disk_total(look->disk);
         _cleanup_free_ char *net_dev = NULL;
 
         if (sandbox->shim_pid > 0 && !sandbox->host_network) {
@@ -263,8 +271,7 @@ static void read_pod_disks(struct look *look, const struct sandbox_status *sandb
                         read_network(look, net_dev, &pod->network);
         }
         read_volumes(look);
-        pod->ephemeral = look->snapshot->fs;
-        pod->ephemeral.used = pod->ephemeral.inodes_used = STATS_UNKNOWN;
+        pod->ephemeral = with_usage(look->snapshot->fs, total.is_known ? &total : NULL);
 }
 
 static bool is_of_pod(const struct sandbox_status *sandbox)
@@ -305,6 +312,7 @@ static void read_pod(const struct sandbox_status *sandbox, void *userdata)
                 return;
         look->snapshot->n_pods++;
         look->pod = pod;
+        look->disk = pod_disks_find(look->stats->ctx->disks, pod->uid);
         container_foreach(rt, sandbox->id, read_container, look);
         if (cgroup && runtime_cgroup_usage(rt, cgroup, &usage) == 0)
                 pod->usage = usage_of(look->stats, pod->uid, &usage);

@@ -1,7 +1,8 @@
 /*
- * Measures what node, pods and containers use, when somebody asks and never by itself, and answers
- * /stats/summary, /metrics/resource and /metrics with it. Of each living cgroup it keeps the former
- * reading, for the rate of CPU time.
+ * Measures what node, pods and containers use, when somebody asks and never by itself (but for what
+ * they hold on disk, which pod-disks measures now and then), and answers /stats/summary,
+ * /metrics/resource and /metrics with it. Of each living cgroup it keeps the former reading, for
+ * the rate of CPU time.
  */
 #pragma once
 #include "kubelet/context.h"

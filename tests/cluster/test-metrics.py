@@ -58,7 +58,7 @@ def metrics_resource_shows_a_pods_cpu_time_growing(t):
 
 @test
 def stats_summary_lists_the_pod_with_what_it_uses(t):
-    t.run("p", shell("c", "echo a line; " + BUSY, volumeMounts=[{"name": "v", "mountPath": "/v"}]), node="node-1",
+    t.run("p", shell("c", "echo a line; head -c 2000000 /dev/zero > /file; head -c 3000000 /dev/zero > /v/file; " + BUSY, volumeMounts=[{"name": "v", "mountPath": "/v"}]), node="node-1",
           volumes=[{"name": "v", "emptyDir": {}}])
     t.wait_ready("p")
 
@@ -73,7 +73,11 @@ def stats_summary_lists_the_pod_with_what_it_uses(t):
         node, seen = mine()
         c = seen["containers"][0]
         return (c["cpu"]["usageNanoCores"] > 0 and node["cpu"]["usageNanoCores"] > 0 and
-                seen["network"]["name"] == "eth0" and seen["volume"][0]["name"] and c["logs"]["usedBytes"] > 0)
+                seen["network"]["name"] == "eth0" and seen["volume"][0]["name"] == "v" and c["logs"]["usedBytes"] > 0 and
+                c["rootfs"]["usedBytes"] >= 2000000 and c["rootfs"]["inodesUsed"] >= 2 and
+                seen["volume"][0]["usedBytes"] >= 3000000 and seen["volume"][0]["inodesUsed"] == 2 and
+                seen["ephemeral-storage"]["usedBytes"] >= 5000000 and
+                node["runtime"]["containerFs"]["usedBytes"] >= 2000000)
     mine()
 
     def look():
@@ -81,7 +85,7 @@ def stats_summary_lists_the_pod_with_what_it_uses(t):
             return complete()
         except KeyError as missing:  # usageNanoCores takes two readings
             expect(False, "no", missing)
-    wait_for("a rate of CPU time, network, volume and logs", look, timeout=60, every=2)
+    wait_for("a rate of CPU time, network, volume, logs and the writable layer", look, timeout=150, every=2)
     node, seen = mine()
     expect_equal(seen["podRef"]["uid"], t.pod("p")["metadata"]["uid"], "uid")
     expect_equal([c["name"] for c in seen["containers"]], ["c"], "containers")
