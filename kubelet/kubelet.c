@@ -9,13 +9,13 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/option.h"
-#include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/context.h"
 #include "kubelet/evictor.h"
 #include "kubelet/front.h"
 #include "kubelet/lease.h"
 #include "kubelet/mirrors.h"
+#include "kubelet/node-cgroups.h"
 #include "kubelet/node-pressure.h"
 #include "kubelet/node-status.h"
 #include "kubelet/pod-manager.h"
@@ -380,16 +380,6 @@ static char *instance_id(const char *run_dir)
         return strdup(run_dir_id(run_dir, id)[0] ? id : "sk");
 }
 
-static int64_t quantity_of(const struct string_map *m, const char *key, bool milli)
-{
-        const char *text = string_map_get(m, key);
-        int64_t v;
-
-        if (!text || (milli ? quantity_parse_milli(text, &v) : quantity_parse(text, &v)) < 0)
-                return 0;
-        return v;
-}
-
 static int read_node(struct kubelet *k, struct err *err)
 {
         const struct kubelet_config *c = k->config;
@@ -413,13 +403,10 @@ static int read_node(struct kubelet *k, struct err *err)
                 return r;
         node_pressure_look(k->pressure, now_monotonic()); /* for the first status of the node */
         k->reserved = (struct node_reservation){
-                .cpu_milli = quantity_of(&c->kube_reserved, "cpu", true) +
-                             quantity_of(&c->system_reserved, "cpu", true),
-                .memory_bytes = quantity_of(&c->kube_reserved, "memory", false) +
-                                quantity_of(&c->system_reserved, "memory", false) +
+                .cpu_milli = config_reserved(c, "cpu", true),
+                .memory_bytes = config_reserved(c, "memory", false) +
                                 node_pressure_memory_threshold(k->pressure),
-                .ephemeral_bytes = quantity_of(&c->kube_reserved, "ephemeral-storage", false) +
-                                   quantity_of(&c->system_reserved, "ephemeral-storage", false) +
+                .ephemeral_bytes = config_reserved(c, "ephemeral-storage", false) +
                                    node_pressure_disk_threshold(k->pressure, k->root_fs_bytes),
         };
         input = node_input_of(k);
@@ -474,29 +461,14 @@ static void start_pods(struct kubelet *k)
         start_api_pods(k);
 }
 
-static int apply_qos_cgroups(struct kubelet *k, struct err *err)
-{
-        static const char *const paths[] = { "kubepods", "kubepods/burstable",
-                                             "kubepods/besteffort" };
-
-        for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-                struct oci_resources r;
-                int result;
-
-                oci_resources_init(&r);
-                if (i == 2)
-                        r.cpu_shares = 2;
-                result = runtime_cgroup_apply(k->rt, paths[i], &r, err);
-                oci_resources_done(&r);
-                if (result < 0)
-                        return result;
-        }
-        return 0;
-}
-
 static void on_runtime_ready(void *userdata)
 {
         struct kubelet *k = userdata;
+        const struct node_share machine = {
+                .cpu_milli = (int64_t)k->facts.cpus * 1000,
+                .memory_bytes = (int64_t)k->facts.memory_bytes,
+                .pids = (int64_t)node_pressure_seen(k->pressure, EVICTION_PIDS)->capacity,
+        };
         _cleanup_err_ struct err err = { 0 };
 
         k->runtime_ready = true;
@@ -505,11 +477,13 @@ static void on_runtime_ready(void *userdata)
                 free(k->warning);
                 k->warning = NULL;
         }
-        if (apply_qos_cgroups(k, &err) < 0) {
+        if (node_cgroups_apply(k->rt, k->config, &machine, &err) < 0) {
                 log_error(0, "Failed to make the cgroups of pods: %s", err_text(&err));
                 sd_event_exit(k->ctx.event, 1);
                 return;
         }
+        node_event(&k->ctx, EVENT_NORMAL, "NodeAllocatableEnforced",
+                   "Updated Node Allocatable limit across pods");
         if (!k->session)
                 set_pod_cidrs(k, k->config->pod_cidr ? k->config->pod_cidr : "10.85.0.0/16");
         if (k->node_status)

@@ -139,6 +139,29 @@ def a_node_short_of_disk_evicts_the_pod_that_fills_it_and_refuses_others(t):
         t.wait_ready("later")
 
 
+@test(alone=True, skiff_only=True, timeout=300)
+def a_node_short_of_memory_evicts_pods_but_for_critical_ones_and_takes_no_best_effort_pod(t):
+    node = t.cluster.node_names[0]
+    asks = {"resources": {"requests": {"memory": "1Mi"}}}
+    settings = {"evictionSoft": "{memory.available: 500Ti}", "evictionSoftGracePeriod": "{memory.available: 1s}",
+                "evictionMaxPodGracePeriod": 2, "evictionPressureTransitionPeriod": "1s"}
+    t.run("running", shell("c", "forever", **asks), node=node)
+    t.run("critical", shell("c", "forever", **asks), node=node, priorityClassName="system-cluster-critical")
+    t.wait_ready("running")
+    t.wait_ready("critical")
+    with reconfigured(t, node, settings):
+        wait_node_condition(t, node, "MemoryPressure", "True")
+        t.run("careless", shell("c", "forever"), node=node)
+        refused = t.wait_phase("careless", "Failed")
+        expect_equal(refused["status"]["message"], "Pod was rejected: The node had condition: [MemoryPressure]. ", "refusal")
+        seen = t.wait_phase("running", "Failed", timeout=WITHIN)
+        expect_match(seen["status"]["message"], r"^The node was low on resource: memory\. Threshold quantity: 500Ti, available: \d+Ki\. ", "message")
+        expect_equal(condition(seen, "DisruptionTarget").get("status"), "True", "DisruptionTarget")
+        expect_equal(t.pod("critical")["status"]["phase"], "Running", brief(t.pod("critical")))
+        expect_equal(t.status("critical")["restartCount"], 0, "restarts")
+    wait_node_condition(t, node, "MemoryPressure", "False")
+
+
 def image_names(t, node):
     return [name for image in t.cluster.node(node)["status"]["images"] for name in image["names"]]
 
