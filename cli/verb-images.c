@@ -156,6 +156,20 @@ int verb_image_pull(struct invocation *in, struct err *err)
         return act(in, "/v1/images/pull", json_pack("{s:s}", "image", in->words[0]), err);
 }
 
+int verb_image_prune(struct invocation *in, struct err *err)
+{
+        json_auto_t *body = json_object(), *answer = NULL;
+        const json_t *image;
+        size_t i;
+
+        if (!body || client_call(in->client, "POST", "/v1/images/prune", body, &answer, err) < 0)
+                return EXIT_FAILED;
+        json_array_foreach (json_object_get(answer, "removed"), i, image)
+                print_image(image);
+        printf("removed %zu image%s\n", i, i == 1 ? "" : "s");
+        return EXIT_OK;
+}
+
 int verb_image_rm(struct invocation *in, struct err *err)
 {
         _cleanup_free_ char *name = client_escape(in->words[0]);

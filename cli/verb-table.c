@@ -295,6 +295,14 @@ const struct verb verbs[] = {
                 .run = verb_doctor,
         },
         {
+                .name = "image prune",
+                .arguments = "",
+                .help = "remove the images that no container uses",
+                .description = "A container that has ended and is kept for its logs still uses "
+                               "its image. " NEEDS_ROOT,
+                .run = verb_image_prune,
+        },
+        {
                 .name = "node",
                 .arguments = "",
                 .help = "what this node is and how it is connected",

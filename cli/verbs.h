@@ -108,6 +108,7 @@ int verb_events(struct invocation *in, struct err *err);
 int verb_exec(struct invocation *in, struct err *err);
 int verb_help(struct invocation *in, struct err *err);
 int verb_image_import(struct invocation *in, struct err *err);
+int verb_image_prune(struct invocation *in, struct err *err);
 int verb_image_pull(struct invocation *in, struct err *err);
 int verb_image_rm(struct invocation *in, struct err *err);
 int verb_images(struct invocation *in, struct err *err);

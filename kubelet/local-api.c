@@ -521,6 +521,43 @@ static void remove_image_by_name(struct local_api *a, struct http_exchange *x)
         http_answer_json(x, 200, json_pack("{s:s}", "removed", name));
 }
 
+static void collect_id(const struct image_info *i, void *userdata)
+{
+        char ***ids = userdata;
+
+        if (strv_append(ids, i->id) < 0)
+                log_oom();
+}
+
+/* Removes the images that no container uses, also none that has ended and is kept. */
+static void prune_images(struct local_api *a, struct http_exchange *x, _unused_ const json_t *body)
+{
+        _cleanup_strv_ char **ids = NULL;
+        json_t *removed = json_array();
+        uint64_t bytes = 0;
+
+        image_foreach(a->ctx->rt, collect_id, &ids);
+        STRV_FOREACH (id, ids) {
+                const struct image_info *i = image_find(a->ctx->rt, *id);
+                _cleanup_err_ struct err err = { 0 };
+                uint64_t size = i ? i->size : 0;
+                json_t *o = json_pack("{s:s, s:I, s:o}", "id", *id, "size", (json_int_t)size,
+                                      "names", strings_json(i ? i->repo_tags : NULL));
+                int r = image_remove(a->ctx->rt, *id, &err);
+
+                if (r == 0) {
+                        bytes += size;
+                        json_array_append_new(removed, o);
+                        continue;
+                }
+                json_decref(o);
+                if (r != -EBUSY)
+                        log_warn(r, "Failed to remove image '%s': %s", *id, err_text(&err));
+        }
+        http_answer_json(x, 200,
+                         json_pack("{s:o, s:I}", "removed", removed, "bytes", (json_int_t)bytes));
+}
+
 static void handle_images(struct local_api *a, struct http_exchange *x)
 {
         const char *method = http_exchange_method(x);
@@ -586,6 +623,8 @@ void local_api_handle(struct http_exchange *x, void *userdata)
                 handle_images(a, x);
         } else if (streq(path, "/v1/images/pull")) {
                 handle_image_action(a, x, pull_image);
+        } else if (streq(path, "/v1/images/prune")) {
+                handle_image_action(a, x, prune_images);
         } else if (streq(path, "/v1/images/import")) {
                 handle_image_action(a, x, import_image);
         } else if (streq(path, "/v1/stats")) {

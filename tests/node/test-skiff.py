@@ -305,6 +305,18 @@ class Archives(NodeTest):
         self.assertRegex(done.stderr, r"^skiff: a name in the archive was left out: 'Bad:Name': .*lowercase")
         self.assertEqual(done.returncode, 0)
 
+    def test_prune_leaves_what_is_in_use(self):
+        layer = Layer().add("file", data=b"3").bytes()
+        self.node.put("web", ("main", FOREVER))
+        self.node.wait_ready("web")
+        self.node.skiff("image", "import", self.archive((["unused:1", "unused:2"], [layer], {})))
+        told = self.node.skiff("image", "prune").splitlines()
+        self.assertTrue(any("docker.io/library/unused:1 docker.io/library/unused:2" in line for line in told), told)
+        self.assertRegex(told[-1], r"^removed \d+ images?$")
+        left = [tag for image in self.node.json("images")["items"] for tag in image["tags"]]
+        self.assertIn("docker.io/library/busybox:1", left)
+        self.assertNotIn("docker.io/library/unused:1", left)
+
     def test_a_name_is_for_one_image(self):
         layer = Layer().add("file", data=b"2").bytes()
         before = self.node.json("images")
