@@ -76,6 +76,9 @@ int http_listen_unix(const char *path, mode_t mode, gid_t gid, struct err *err);
  */
 int http_tls_new(const char *cert_file, const char *key_file, const char *client_ca_file,
                  struct http_tls **ret, struct err *err);
+/* The same for a certificate that may come later: until then no handshake succeeds. */
+int http_tls_new_awaiting(const char *cert_file, const char *key_file, const char *client_ca_file,
+                          struct http_tls **ret, struct err *err);
 /**
  * http_tls_restrict() - offer less than by default
  * @min_version: "VersionTLS12" or "VersionTLS13", or NULL

@@ -35,7 +35,7 @@ struct http_tls {
         struct file_stamp stamps[_FILE_MAX];
         int min_version; /* TLS1_2_VERSION or TLS1_3_VERSION */
         char *ciphers;   /* owned; OpenSSL's list for TLS 1.2; NULL: CIPHERS */
-        SSL_CTX *ctx;    /* owned; sessions hold references of their own */
+        SSL_CTX *ctx; /* owned; sessions hold references of their own; NULL: it awaits its files */
         uint64_t ca_generation;
         bool ca_changed;    /* since ctx was loaded */
         usec_t looked_usec; /* when the stamps were compared last */
@@ -213,8 +213,8 @@ static void look_at_files(struct http_tls *t)
                 log_info("Read serving certificate '%s' and client CA anew", t->paths[FILE_CERT]);
 }
 
-int http_tls_new(const char *cert_file, const char *key_file, const char *client_ca_file,
-                 struct http_tls **ret, struct err *err)
+static int make(const char *cert_file, const char *key_file, const char *client_ca_file,
+                bool may_come_later, struct http_tls **ret, struct err *err)
 {
         _cleanup_(http_tls_freep)
         struct http_tls *t = calloc(1, sizeof *t);
@@ -231,12 +231,24 @@ int http_tls_new(const char *cert_file, const char *key_file, const char *client
                 return -ENOMEM;
         for (int i = 0; i < _FILE_MAX; i++)
                 t->stamps[i] = stamp_of(t->paths[i]);
-        r = load(t, &t->ctx, err);
+        r = may_come_later && !t->stamps[FILE_CERT].exists ? 0 : load(t, &t->ctx, err);
         if (r < 0)
                 return r;
         t->looked_usec = now_monotonic();
         *ret = TAKE_PTR(t);
         return 0;
+}
+
+int http_tls_new(const char *cert_file, const char *key_file, const char *client_ca_file,
+                 struct http_tls **ret, struct err *err)
+{
+        return make(cert_file, key_file, client_ca_file, false, ret, err);
+}
+
+int http_tls_new_awaiting(const char *cert_file, const char *key_file, const char *client_ca_file,
+                          struct http_tls **ret, struct err *err)
+{
+        return make(cert_file, key_file, client_ca_file, true, ret, err);
 }
 
 /* OpenSSL's list of those @suites that have forward secrecy and an AEAD cipher. */
@@ -287,6 +299,8 @@ int http_tls_restrict(struct http_tls *t, const char *min_version, const char *c
                                             "suite with GCM or POLY1305 among them",
                                             suites[0]);
         }
+        if (!t->ctx) /* it will be loaded so */
+                return 0;
         r = load(t, &ctx, err);
         if (r < 0)
                 return r;
@@ -312,7 +326,7 @@ SSL *http_tls_session(struct http_tls *t)
         SSL *ssl;
 
         look_at_files(t);
-        ssl = SSL_new(t->ctx);
+        ssl = t->ctx ? SSL_new(t->ctx) : NULL;
         if (ssl)
                 SSL_set_accept_state(ssl);
         return ssl;

@@ -7,8 +7,8 @@
 
 struct ssl_st;
 
-/* An SSL in server state for one connection, from the files as they are now. NULL without memory.
- */
+/* An SSL in server state for one connection, from the files as they are now. NULL without memory,
+ * or when they have not come yet. */
 struct ssl_st *http_tls_session(struct http_tls *t);
 /*
  * Counts changes of the client CA, looking at the files at most once a second. Who a connection

@@ -522,3 +522,12 @@ int http_session_set_options(struct http_session *s, const struct http_session_o
         http_session_reset(s, "new credentials");
         return 0;
 }
+
+int http_session_set_certificate(struct http_session *s, const char *pem_file, struct err *err)
+{
+        struct http_session_options o = s->next_options ? *s->next_options : s->options;
+
+        o.cert_file = o.key_file = (char *)pem_file;
+        o.cert_data = o.key_data = NULL;
+        return http_session_set_options(s, &o, err);
+}

@@ -74,6 +74,8 @@ DEFINE_CLEANUP(struct http_session *, http_session_free)
 /* New credentials (rotated certificate): applies to connections made from now on; resets. */
 int http_session_set_options(struct http_session *s, const struct http_session_options *options,
                              struct err *err);
+/* The same for the client's certificate and key alone; both are in @pem_file. */
+int http_session_set_certificate(struct http_session *s, const char *pem_file, struct err *err);
 void http_session_reset(struct http_session *s, const char *why);
 
 int http_start(struct http_session *s, const struct http_options *options,

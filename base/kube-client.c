@@ -210,6 +210,17 @@ void kube_session_reset(struct kube_session *s, const char *why)
         http_session_reset(s->http, why);
 }
 
+int kube_session_use_certificate(struct kube_session *s, const char *pem_file, struct err *err)
+{
+        if (free_and_strdup(&s->cert_file, pem_file) < 0 ||
+            free_and_strdup(&s->key_file, pem_file) < 0)
+                return err_sys(err, -ENOMEM, "use certificate '%s'", pem_file);
+        file_changed(s->cert_file, &s->cert_version);
+        file_changed(s->key_file, &s->key_version);
+        log_info("Connecting to '%s' with client certificate '%s'", s->server, pem_file);
+        return http_session_set_certificate(s->http, pem_file, err);
+}
+
 bool kube_session_is_connected(const struct kube_session *s, usec_t *ret_since)
 {
         if (ret_since)

@@ -40,6 +40,9 @@ int kube_session_new(sd_event *event, const struct kube_config *config, const ch
                      struct kube_session **ret, struct err *err);
 struct kube_session *kube_session_free(struct kube_session *s);
 DEFINE_CLEANUP(struct kube_session *, kube_session_free)
+/* From now on the client certificate and its key are those in @pem_file; connections are made anew.
+ */
+int kube_session_use_certificate(struct kube_session *s, const char *pem_file, struct err *err);
 sd_event *kube_session_event(struct kube_session *s);
 /* All connections are dropped and made anew: the lease timed out, or credentials changed on disk.
  */

@@ -9,6 +9,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kubelet/certificate-manager.h"
+#include "kubelet/certificate-store.h"
 #include "kubelet/config.h"
 #include "kubelet/local-api.h"
 #include "kubelet/local-exec.h"
@@ -28,7 +30,10 @@
 struct front {
         const struct context *ctx;
         struct front_options options;
-        char *socket_path, *pki_dir; /* owned */
+        char *socket_path;                   /* owned */
+        char *serving_path;                  /* owned; serverTLSBootstrap, or NULL */
+        const char *names[2], *addresses[2]; /* of a serving certificate; borrowed */
+        struct certificate_manager *serving; /* owned; NULL: the certificate is made elsewhere */
         struct server *server;
         struct remote_execs *execs;
         struct remote_runs *runs;
@@ -293,6 +298,35 @@ static int start_local(struct front *f, int stored, struct err *err)
         return r < 0 ? err_sys(err, r, "listen on '%s'", f->socket_path) : 0;
 }
 
+/* serverTLSBootstrap: the certificate is asked from the API server. */
+static int start_serving_certificate(struct front *f, struct err *err)
+{
+        const struct kubelet_config *c = f->ctx->config;
+        const struct certificate_manager_options options = {
+                .purpose = CERTIFICATE_SERVING,
+                .dir = f->options.cert_dir,
+                .node_name = f->ctx->node_name,
+                .dns_names = f->names,
+                .addresses = f->addresses,
+                .session = f->options.session,
+        };
+
+        if (!c->server_tls_bootstrap || !c->enable_server || (c->tls_cert_file && c->tls_key_file))
+                return 0;
+        if (!f->options.session) {
+                log_warn(0, "serverTLSBootstrap needs an API server, serving a self-signed "
+                            "certificate");
+                return 0;
+        }
+        f->names[0] = f->ctx->node_name;
+        f->addresses[0] = f->ctx->node_ip;
+        f->serving_path = certificate_store_path(f->options.cert_dir,
+                                                 certificate_purpose_prefix(CERTIFICATE_SERVING));
+        if (!f->serving_path)
+                return err_sys(err, -ENOMEM, "start the servers");
+        return certificate_manager_new(&options, &f->serving, err);
+}
+
 static int start_server(struct front *f, int api_fd, int healthz_fd, struct err *err)
 {
         const char *const addresses[] = { f->ctx->node_ip, NULL };
@@ -301,7 +335,8 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
                 .node_name = f->ctx->node_name,
                 .pod_logs_dir = f->ctx->pod_log_dir,
                 .system_logs_dir = "/var/log",
-                .pki_dir = f->pki_dir,
+                .pki_dir = f->options.cert_dir,
+                .serving_certificate = f->serving_path,
                 .addresses = addresses,
                 .session = f->options.session,
                 .api_fd = api_fd,
@@ -339,11 +374,12 @@ int front_new(const struct front_options *options, struct front **ret, struct er
                 return err_sys(err, -ENOMEM, "start the servers");
         *f = (struct front){ .ctx = options->ctx, .options = *options };
         f->socket_path = text_printf("%s/skiff.sock", options->run_dir);
-        f->pki_dir = text_printf("%s/pki", options->ctx->root_dir);
-        if (!f->socket_path || !f->pki_dir)
+        if (!f->socket_path)
                 return err_sys(err, -ENOMEM, "start the servers");
         n = sd_listen_fds_with_names(1, &names);
         r = start_local(f, stored_fd(names, n, "local"), err);
+        if (r == 0)
+                r = start_serving_certificate(f, err);
         if (r == 0)
                 r = start_server(f, stored_fd(names, n, "api"), stored_fd(names, n, "healthz"),
                                  err);
@@ -366,7 +402,8 @@ struct front *front_free(struct front *f)
         http_server_free(f->local_server);
         local_api_free(f->local);
         free(f->socket_path);
-        free(f->pki_dir);
+        certificate_manager_free(f->serving);
+        free(f->serving_path);
         free(f);
         return NULL;
 }

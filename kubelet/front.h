@@ -13,6 +13,7 @@ struct front_options {
         struct pod_manager *pods;
         struct kube_session *session;    /* NULL: standalone */
         const char *run_dir;             /* the socket is <run_dir>/skiff.sock */
+        const char *cert_dir;            /* of the serving certificate */
         json_t *(*node)(void *userdata); /* answer to /v1/node */
         void *userdata;
 };

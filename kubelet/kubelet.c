@@ -11,6 +11,7 @@
 #include "base/option.h"
 #include "base/text.h"
 #include "kubelet/context.h"
+#include "kubelet/credentials.h"
 #include "kubelet/evictor.h"
 #include "kubelet/front.h"
 #include "kubelet/lease.h"
@@ -23,17 +24,18 @@
 #include "kubelet/services.h"
 
 struct kubelet {
-        const struct options *options;                                    /* borrowed */
-        const struct kubelet_config *config;                              /* borrowed */
-        struct context ctx;                                               /* what the pods share */
-        char *node_name, *node_ip, *private_dir, *instance, *seccomp_dir; /* owned */
+        const struct options *options;       /* borrowed */
+        const struct kubelet_config *config; /* borrowed */
+        struct context ctx;                  /* what the pods share */
+        char *node_name, *node_ip, *private_dir, *cert_dir, *instance, *seccomp_dir; /* owned */
         char *warning, *not_ready; /* owned; texts of the node's conditions */
         json_t *taints, *images;   /* owned; of the node status last built */
         struct node_facts facts;
         struct node_reservation reserved;
         uint64_t root_fs_bytes;
         struct node_pressure *pressure;
-        struct kube_session *session;
+        struct credentials *credentials; /* NULL: standalone */
+        struct kube_session *session;    /* borrowed from them */
         struct runtime *rt;
         struct object_cache *objects;
         struct volumes *volumes;
@@ -522,22 +524,27 @@ static int start_runtime(struct kubelet *k, struct err *err)
 
 static int connect_api(struct kubelet *k, struct err *err)
 {
-        struct kube_config config = { 0 };
+        const struct options *o = k->options;
+        const struct credentials_options options = {
+                .event = k->ctx.event,
+                .kubeconfig = o->kubeconfig,
+                .bootstrap_kubeconfig = o->bootstrap_kubeconfig,
+                .cert_dir = k->cert_dir,
+                .node_name = k->node_name,
+                .user_agent = "kubelet/" KUBERNETES_VERSION " (linux) skiffd/" SKIFF_VERSION,
+                .rotate = k->config->rotate_certificates,
+        };
         int r;
 
-        if (!k->options->kubeconfig) {
+        if (!o->kubeconfig) {
                 log_info("No --kubeconfig: this node stands alone");
                 return 0;
         }
-        r = kube_config_load(k->options->kubeconfig, &config, err);
-        if (r == 0)
-                r = kube_session_new(k->ctx.event, &config,
-                                     "kubelet/" KUBERNETES_VERSION " (linux) skiffd/" SKIFF_VERSION,
-                                     &k->session, err);
-        kube_config_done(&config);
-        if (r == 0)
-                r = object_cache_new(k->session, &k->objects);
-        return r;
+        r = credentials_new(&options, &k->credentials, err);
+        if (r < 0)
+                return r;
+        k->session = credentials_session(k->credentials);
+        return object_cache_new(k->session, &k->objects);
 }
 
 static void fill_context(struct kubelet *k)
@@ -689,6 +696,7 @@ static int start_front(struct kubelet *k, struct err *err)
                 .pods = k->pods,
                 .session = k->session,
                 .run_dir = k->options->run_dir,
+                .cert_dir = k->cert_dir,
                 .node = on_node_info,
                 .userdata = k,
         };
@@ -716,7 +724,9 @@ int kubelet_new(sd_event *event, const struct options *options, const struct kub
         k->config = config;
         k->ctx.event = event;
         k->private_dir = text_printf("%s/private", options->run_dir);
-        if (!k->private_dir)
+        k->cert_dir = options->cert_dir ? strdup(options->cert_dir)
+                                        : text_printf("%s/pki", options->root_dir);
+        if (!k->private_dir || !k->cert_dir)
                 return err_sys(err, -ENOMEM, "start");
         r = choose_name(k, err);
         if (r == 0)
@@ -766,12 +776,13 @@ struct kubelet *kubelet_free(struct kubelet *k)
         volumes_free(k->volumes);
         object_cache_free(k->objects);
         runtime_free(k->rt);
-        kube_session_free(k->session);
+        credentials_free(k->credentials);
         node_pressure_free(k->pressure);
         node_facts_done(&k->facts);
         free(k->node_name);
         free(k->node_ip);
         free(k->private_dir);
+        free(k->cert_dir);
         free(k->instance);
         free(k->seccomp_dir);
         free(k->warning);

@@ -13,6 +13,9 @@ const char options_help[] =
         "Run the pods that are assigned to this node.\n\n"
         "      --config FILE             KubeletConfiguration (YAML or JSON)\n"
         "      --kubeconfig FILE         how to reach the API server; without it the node stands alone\n"
+        "      --bootstrap-kubeconfig FILE  the same with rights to ask for a client certificate alone; used, and\n"
+        "                                --kubeconfig written, when that holds no valid one\n"
+        "      --cert-dir DIR            certificates that were asked for (ROOT_DIR/pki)\n"
         "      --hostname-override NAME  name of the node; default: the host's name\n"
         "      --node-ip IP              address of the node; default: of the interface with the default route\n"
         "      --node-labels K=V,...     labels of the Node object at registration\n"
@@ -31,6 +34,8 @@ const char options_help[] =
 enum option_id {
         OPT_CONFIG = OPTION_FIRST,
         OPT_KUBECONFIG,
+        OPT_BOOTSTRAP_KUBECONFIG,
+        OPT_CERT_DIR,
         OPT_HOSTNAME,
         OPT_NODE_IP,
         OPT_NODE_LABELS,
@@ -49,6 +54,8 @@ enum option_id {
 static const struct option long_options[] = {
         { "config", required_argument, NULL, OPT_CONFIG },
         { "kubeconfig", required_argument, NULL, OPT_KUBECONFIG },
+        { "bootstrap-kubeconfig", required_argument, NULL, OPT_BOOTSTRAP_KUBECONFIG },
+        { "cert-dir", required_argument, NULL, OPT_CERT_DIR },
         { "hostname-override", required_argument, NULL, OPT_HOSTNAME },
         { "node-ip", required_argument, NULL, OPT_NODE_IP },
         { "node-labels", required_argument, NULL, OPT_NODE_LABELS },
@@ -69,6 +76,8 @@ void options_done(struct options *o)
 {
         free(o->config);
         free(o->kubeconfig);
+        free(o->bootstrap_kubeconfig);
+        free(o->cert_dir);
         free(o->hostname_override);
         free(o->node_ip);
         free(o->root_dir);
@@ -112,6 +121,10 @@ static int take(int id, const char *name, const char *value, void *userdata, str
                 return option_set_text(&o->config, name, value, err);
         case OPT_KUBECONFIG:
                 return option_set_text(&o->kubeconfig, name, value, err);
+        case OPT_BOOTSTRAP_KUBECONFIG:
+                return option_set_text(&o->bootstrap_kubeconfig, name, value, err);
+        case OPT_CERT_DIR:
+                return option_set_path(&o->cert_dir, name, value, err);
         case OPT_HOSTNAME:
                 return option_set_text(&o->hostname_override, name, value, err);
         case OPT_NODE_IP:

@@ -5,7 +5,8 @@
 #include "base/json.h"
 
 struct options {
-        char *config, *kubeconfig, *hostname_override, *node_ip; /* NULL when not given; owned */
+        char *config, *kubeconfig, *bootstrap_kubeconfig, *hostname_override, *node_ip,
+                *cert_dir; /* NULL when not given; owned */
         char *root_dir, *run_dir, *state_dir, *pod_log_dir, *container_log_dir, *libexec_dir,
                 *registries; /* owned, defaulted */
         struct string_map node_labels;

@@ -292,10 +292,11 @@ static void on_api_request(struct http_exchange *x, void *userdata)
 
 /* ---- set-up ---- */
 
-static int load_tls(struct server *s, const char *cert, const char *key,
+static int load_tls(struct server *s, const char *cert, const char *key, bool may_come_later,
                     const struct kubelet_config *c, struct err *err)
 {
-        int r = http_tls_new(cert, key, c->client_ca_file, &s->tls, err);
+        int r = may_come_later ? http_tls_new_awaiting(cert, key, c->client_ca_file, &s->tls, err)
+                               : http_tls_new(cert, key, c->client_ca_file, &s->tls, err);
 
         if (r < 0)
                 return r;
@@ -311,7 +312,9 @@ static int make_tls(struct server *s, const struct server_options *o, struct err
         int r;
 
         if (c->tls_cert_file && c->tls_key_file)
-                return load_tls(s, c->tls_cert_file, c->tls_key_file, c, err);
+                return load_tls(s, c->tls_cert_file, c->tls_key_file, false, c, err);
+        if (o->serving_certificate)
+                return load_tls(s, o->serving_certificate, o->serving_certificate, true, c, err);
         dir_fd = fs_open_dir(o->pki_dir, 0700, err);
         if (dir_fd < 0)
                 return dir_fd;
@@ -322,7 +325,7 @@ static int make_tls(struct server *s, const struct server_options *o, struct err
         r = http_tls_make_self_signed(cert, key, o->node_name, o->addresses, err);
         if (r < 0)
                 return r;
-        return load_tls(s, cert, key, c, err);
+        return load_tls(s, cert, key, false, c, err);
 }
 
 static int make_auth(struct server *s, const struct server_options *o)

@@ -60,9 +60,11 @@ struct server_options {
         const char *system_logs_dir;         /* what /logs shows: /var/log; borrowed */
         const char *pki_dir; /* kubelet.crt and kubelet.key are made here, self-signed, when
                                 the configuration names no certificate; borrowed */
-        const char *const *addresses; /* of the node, for that certificate; NULL-terminated */
-        struct kube_session *session; /* borrowed; NULL: standalone */
-        int api_fd, healthz_fd;       /* listening, from the fd store; -1: they are made. Owned */
+        const char *serving_certificate; /* certificate and key in one file that may come later:
+                                            serverTLSBootstrap; NULL: the above; borrowed */
+        const char *const *addresses;    /* of the node, for that certificate; NULL-terminated */
+        struct kube_session *session;    /* borrowed; NULL: standalone */
+        int api_fd, healthz_fd; /* listening, from the fd store; -1: they are made. Owned */
         struct server_ops ops;
 };
 /* Listens; both servers are left out where the configuration says so. */

@@ -90,6 +90,7 @@ start_skiffd() { # NODE
         local here=$DIR/nodes/$1
         part_start_within "$1/skiffd" $(in_node "$1") "$(find_program skiffd)" \
                 --config "$here/config.yaml" --kubeconfig "$here/kubeconfig" \
+                --bootstrap-kubeconfig "$here/bootstrap-kubeconfig" \
                 --hostname-override "$1" --node-ip "$(node_ip "$1")" \
                 --root-dir "$here/root" --run-dir "$here/run" --state-dir "$here/state" \
                 --pod-log-dir "$here/log/pods" --container-log-dir "$here/log/containers" \
