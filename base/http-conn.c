@@ -35,6 +35,15 @@ void conn_set_phase(struct http_conn *c, enum conn_phase phase)
                 c->unacknowledged = byte_stream_unacknowledged(c->stream);
 }
 
+static void count_slow(struct http_conn *c)
+{
+        struct http_server_counts *n = &c->server->counts;
+
+        n->slow_handshakes += c->phase == CONN_HANDSHAKE;
+        n->slow_requests += c->phase == CONN_HEAD || c->phase == CONN_BODY;
+        n->slow_readers += c->phase == CONN_ANSWER || c->phase == CONN_STREAM;
+}
+
 void conn_expire(struct http_conn *c)
 {
         /*
@@ -43,9 +52,9 @@ void conn_expire(struct http_conn *c)
          */
         if ((c->phase == CONN_ANSWER || c->phase == CONN_STREAM) &&
             byte_stream_unacknowledged(c->stream) < c->unacknowledged)
-                conn_set_phase(c, c->phase);
-        else
-                conn_kill(c);
+                return conn_set_phase(c, c->phase);
+        count_slow(c);
+        conn_kill(c);
 }
 
 void conn_kill(struct http_conn *c)
@@ -121,6 +130,7 @@ static bool refuse(struct http_conn *c, int status, const char *why)
 {
         _cleanup_strbuf_ struct strbuf b = { 0 };
 
+        c->server->counts.malformed++;
         log_debug("%s: refused a request from '%s' with %d: %s", c->server->options.name,
                   c->peer.address, status, why);
         strbuf_addf(&b,
@@ -146,8 +156,13 @@ static struct http_exchange *exchange_new(struct http_conn *c, const struct http
 
 struct http_exchange *exchange_free(struct http_exchange *x)
 {
+        const struct http_server_options *o;
+
         if (!x)
                 return NULL;
+        o = &x->conn->server->options;
+        if (x->handled_usec > 0 && o->on_finished)
+                o->on_finished(x, now_monotonic() - x->handled_usec, o->userdata);
         http_head_done(&x->head);
         strbuf_done(&x->body);
         strbuf_done(&x->headers);
@@ -255,6 +270,7 @@ static bool step_body(struct http_conn *c)
                               r == 413 ? "the body is larger than this server takes"
                                        : "the chunks of the body are malformed");
         conn_set_phase(c, CONN_HANDLER);
+        x->handled_usec = now_monotonic();
         c->server->options.handler(x, c->server->options.userdata);
         return true;
 }
@@ -365,6 +381,7 @@ static void shake_hands(struct http_conn *c)
         if (r == 0)
                 r = http_tls_identity(byte_stream_ssl(c->stream), &c->identity);
         if (r < 0) {
+                c->server->counts.failed_tls++;
                 log_debug("%s: no TLS with '%s'", c->server->options.name, c->peer.address);
                 conn_kill(c);
                 return;

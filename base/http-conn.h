@@ -50,6 +50,7 @@ struct http_conn {
 
 struct http_exchange {
         struct http_conn *conn; /* borrowed */
+        usec_t handled_usec;    /* when the handler was given it; 0: not yet */
         struct http_head head;
         struct http_chunks chunks;
         struct strbuf body;
@@ -71,7 +72,8 @@ struct http_server {
         sd_event_source *timer, *defer; /* owned */
         usec_t armed_usec;              /* what timer waits for; USEC_NEVER: off */
         usec_t warned_usec;             /* rate limit of complaints */
-        bool is_paused;                 /* listeners are off until the timer's next round */
+        struct http_server_counts counts;
+        bool is_paused; /* listeners are off until the timer's next round */
         usec_t resume_usec;
 };
 

@@ -226,8 +226,10 @@ static bool make_room(struct http_server *s, const struct http_peer *peer)
         warn_now_and_then(s, 0,
                           victim ? "full, closing an idle connection for each new one"
                                  : "full and all are busy, refusing new connections");
-        if (victim)
+        if (victim) {
+                s->counts.evicted++;
                 conn_kill(victim);
+        }
         return victim != NULL;
 }
 
@@ -250,16 +252,23 @@ static void welcome(struct http_server *s, int fd)
         int r = http_peer_read(fd, &peer);
 
         if (r < 0) {
+                s->counts.refused++;
                 warn_now_and_then(s, r, "turned away a local process of other namespaces");
                 return;
         }
-        if (!make_room(s, &peer))
+        if (!make_room(s, &peer)) {
+                s->counts.refused++;
                 return;
+        }
         if (!peer.is_unix)
                 set_socket_options(fd);
         r = conn_new(s, TAKE_FD(owned), &peer, &c);
-        if (r < 0)
+        if (r < 0) {
+                s->counts.refused++;
                 warn_now_and_then(s, r, "cannot take a connection");
+        } else {
+                s->counts.accepted++;
+        }
 }
 
 /* Descriptors or memory are short: an idle connection goes, or we look again a little later. */
@@ -268,6 +277,8 @@ static void on_shortage(struct http_server *s, int r)
         struct http_conn *victim = find_victim(s, false);
 
         warn_now_and_then(s, r, "cannot accept connections, trying again");
+        s->counts.refused++;
+        s->counts.evicted += victim != NULL;
         if (victim)
                 conn_kill(victim);
         s->is_paused = true;
@@ -348,6 +359,13 @@ int http_server_new(sd_event *event, const struct http_server_options *options,
                 return err_sys(err, r, "server '%s': event sources", options->name);
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+void http_server_read_counts(const struct http_server *s, struct http_server_counts *ret)
+{
+        *ret = s->counts;
+        ret->open = s->n_conns;
+        ret->untrusted = s->n_untrusted;
 }
 
 static struct listener *listener_free(struct listener *l)

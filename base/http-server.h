@@ -37,6 +37,17 @@ struct http_peer {
 /* Called when the request head and (up to body_max) body are here. */
 typedef void (*http_handler_fn)(struct http_exchange *x, void *userdata);
 
+/* Since it was made, but for the first two, which are of now. What each cost stands in the log. */
+struct http_server_counts {
+        uint64_t open, untrusted; /* connections; those that were upgraded are not among them */
+        uint64_t accepted;
+        uint64_t evicted; /* connections closed to make room for others */
+        uint64_t refused; /* new ones: there was no room, memory or descriptor for them */
+        uint64_t failed_tls;
+        uint64_t malformed; /* requests that broke a rule or were too large */
+        uint64_t slow_handshakes, slow_requests, slow_readers; /* over their deadline */
+};
+
 struct http_server_options {
         const char *name;       /* for the log: "kubelet API" */
         struct http_tls *tls;   /* borrowed; NULL: plain */
@@ -44,6 +55,9 @@ struct http_server_options {
         size_t max_untrusted;   /* of them without http_exchange_trust(); 0: 128 */
         size_t body_max;        /* 0: 1 MiB */
         http_handler_fn handler;
+        /* The exchange that the handler was given is over, answered or not; NULL: nobody asks.
+         * @took: since then. Method and path can be asked for. */
+        void (*on_finished)(struct http_exchange *x, usec_t took, void *userdata);
         void *userdata;
         usec_t handshake_usec; /* accept to the end of the TLS handshake; 0: 10 s */
         usec_t head_usec;      /* first byte (of a fresh connection: its start) to the end of the
@@ -57,6 +71,7 @@ int http_server_new(sd_event *event, const struct http_server_options *options,
                     struct http_server **ret, struct err *err);
 struct http_server *http_server_free(struct http_server *s);
 DEFINE_CLEANUP(struct http_server *, http_server_free)
+void http_server_read_counts(const struct http_server *s, struct http_server_counts *ret);
 /* Takes a listening socket (from the fd store, or made by the two below), also on failure. */
 int http_server_add_listener(struct http_server *s, int fd);
 /* @address: numeric, IPv4 or IPv6 ("::" takes IPv4 too). Returns the descriptor. */

@@ -12,6 +12,7 @@
 
 #define TIMEOUT_DEFAULT_USEC (30 * USEC_PER_SEC)
 #define TOKEN_MAX            (64 << 10)
+#define ANSWERS_MAX          32
 #define STATUS_QUOTED_MAX    200 /* of an answer that is no metav1.Status */
 
 /* What a file was when it was read: another answer means another content. */
@@ -33,10 +34,13 @@ struct kube_session {
         struct list calls;
         struct list waiters;
         struct kube_waiter *knocker; /* borrowed: the one of the waiters that goes on trying */
+        struct kube_answer_count answers[ANSWERS_MAX]; /* more kinds than that are not told apart */
+        size_t n_answers;
 };
 
 struct kube_call {
         struct kube_session *session; /* borrowed */
+        const char *method;           /* static */
         struct list_node node;
         struct http_request *request;
         kube_done_fn done;
@@ -269,6 +273,39 @@ void kube_session_unwait(struct kube_session *s, struct kube_waiter *w)
 
 /* ---- answers ---- */
 
+/* The caller's @method lives for ever here. */
+static const char *static_method(const char *method)
+{
+        static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+                if (streq(methods[i], method))
+                        return methods[i];
+        return "other";
+}
+
+static void count_answer(struct kube_session *s, const char *method, int code)
+{
+        size_t i = 0;
+
+        while (i < s->n_answers && (s->answers[i].method != method || s->answers[i].code != code))
+                i++;
+        if (i == s->n_answers && i < ANSWERS_MAX)
+                s->answers[s->n_answers++] = (struct kube_answer_count){ method, code, 0 };
+        s->answers[MIN(i, (size_t)ANSWERS_MAX - 1)].n++;
+}
+
+const struct kube_answer_count *kube_session_answers(const struct kube_session *s, size_t *ret_n)
+{
+        *ret_n = s->n_answers;
+        return s->answers;
+}
+
+const char *kube_session_server(const struct kube_session *s)
+{
+        return s->server;
+}
+
 static enum err_kind kind_of_status(int status)
 {
         switch (status) {
@@ -359,6 +396,7 @@ static void on_answer(_unused_ struct http_request *request, const struct http_r
         c->request = NULL;
         c->retry_after_usec = response->retry_after_usec;
         kube_session_note(c->session, !is_unanswered(response));
+        count_answer(c->session, c->method, response->err ? 0 : response->status);
         if (response->err)
                 err_set_kind(&err, response->error, response->err->kind, "%s",
                              err_text(response->err));
@@ -442,6 +480,7 @@ int kube_start(struct kube_session *s, const struct kube_request *request, struc
                 return err_sys(err, -ENOMEM, "make request");
         *c = (struct kube_call){
                 .session = s,
+                .method = static_method(request->method),
                 .done = request->done,
                 .userdata = request->userdata,
         };

@@ -50,6 +50,15 @@ void kube_session_reset(struct kube_session *s, const char *why);
 /* Is the server answering, and since when has it (not) been? CLOCK_REALTIME. */
 bool kube_session_is_connected(const struct kube_session *s, usec_t *ret_since);
 
+/* Answers so far, for metrics; @code 0: no answer. Borrowed; those of one method and code. */
+struct kube_answer_count {
+        const char *method;
+        int code;
+        uint64_t n;
+};
+const struct kube_answer_count *kube_session_answers(const struct kube_session *s, size_t *ret_n);
+const char *kube_session_server(const struct kube_session *s); /* "https://host:port" */
+
 enum kube_patch {
         KUBE_PATCH_NONE,
         KUBE_PATCH_STRATEGIC, /* application/strategic-merge-patch+json */

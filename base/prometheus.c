@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -35,10 +36,73 @@ void prometheus_add_sample(struct strbuf *b, const char *name,
                 strbuf_add(b, "\"");
         }
         /* µs since 1970 need 16 digits. No daemon has a locale, so that the point is a point. */
-        strbuf_addf(b, "%s %.16g", n > 0 ? "}" : "", value);
+        if (isinf(value))
+                strbuf_addf(b, "%s %cInf", n > 0 ? "}" : "", value > 0 ? '+' : '-');
+        else
+                strbuf_addf(b, "%s %.16g", n > 0 ? "}" : "", value);
         if (at > 0)
                 strbuf_addf(b, " %" PRIu64, at / USEC_PER_MSEC);
         strbuf_add(b, "\n");
+}
+
+/* ---- histograms ---- */
+
+const double prometheus_bounds[PROMETHEUS_BOUNDS] = { .005, .01, .025, .05, .1, .25,
+                                                      .5,   1,   2.5,  5,   10 };
+
+void prometheus_observe(struct prometheus_histogram *h, usec_t duration)
+{
+        double seconds = (double)duration / USEC_PER_SEC;
+        int i = 0;
+
+        while (i < PROMETHEUS_BOUNDS && seconds > prometheus_bounds[i])
+                i++;
+        h->counts[i]++;
+        h->sum += seconds;
+}
+
+uint64_t prometheus_count(const struct prometheus_histogram *h)
+{
+        uint64_t total = 0;
+
+        for (int i = 0; i <= PROMETHEUS_BOUNDS; i++)
+                total += h->counts[i];
+        return total;
+}
+
+void prometheus_add_buckets(struct strbuf *b, const char *name,
+                            const struct prometheus_label *labels, size_t n, const double *bounds,
+                            const uint64_t *counts, size_t n_bounds, double sum)
+{
+        struct prometheus_label with_bound[PROMETHEUS_LABELS_MAX + 1];
+        char part[128], bound[32];
+        uint64_t total = 0;
+
+        n = MIN(n, (size_t)PROMETHEUS_LABELS_MAX);
+        if (n > 0)
+                memcpy(with_bound, labels, n * sizeof *labels);
+        with_bound[n] = (struct prometheus_label){ "le", bound };
+        snprintf(part, sizeof part, "%s_bucket", name);
+        for (size_t i = 0; i <= n_bounds; i++) {
+                total += counts[i];
+                if (i < n_bounds)
+                        snprintf(bound, sizeof bound, "%.16g", bounds[i]);
+                else
+                        snprintf(bound, sizeof bound, "+Inf");
+                prometheus_add_sample(b, part, with_bound, n + 1, (double)total, 0);
+        }
+        snprintf(part, sizeof part, "%s_sum", name);
+        prometheus_add_sample(b, part, labels, n, sum, 0);
+        snprintf(part, sizeof part, "%s_count", name);
+        prometheus_add_sample(b, part, labels, n, (double)total, 0);
+}
+
+void prometheus_add_histogram(struct strbuf *b, const char *name,
+                              const struct prometheus_label *labels, size_t n,
+                              const struct prometheus_histogram *h)
+{
+        prometheus_add_buckets(b, name, labels, n, prometheus_bounds, h->counts, PROMETHEUS_BOUNDS,
+                               h->sum);
 }
 
 /* ---- this process ---- */

@@ -9,6 +9,8 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kubelet/agent-metrics.h"
+#include "kubelet/cadvisor.h"
 #include "kubelet/certificate-manager.h"
 #include "kubelet/certificate-store.h"
 #include "kubelet/config.h"
@@ -39,6 +41,7 @@ struct front {
         struct remote_runs *runs;
         struct port_forwards *forwards;
         struct stats *stats;
+        struct cadvisor *cadvisor;
         struct local_api *local;
         struct http_server *local_server;
 };
@@ -167,6 +170,20 @@ static void on_port_forward(struct http_exchange *x, const char *namespace, cons
                 http_answer_text(x, 500, "out of memory");
 }
 
+static char *agent_metrics(const struct front *f)
+{
+        const struct agent_metrics m = {
+                .stats = f->stats,
+                .server = f->server,
+                .pods = f->options.pods,
+                .session = f->options.session,
+                .client = f->options.client,
+                .serving = f->serving ? certificate_manager_counts(f->serving) : NULL,
+        };
+
+        return agent_metrics_format(&m);
+}
+
 static char *on_metrics(enum server_route route, void *userdata)
 {
         const struct front *f = userdata;
@@ -174,10 +191,12 @@ static char *on_metrics(enum server_route route, void *userdata)
         switch (route) {
         case ROUTE_METRICS_RESOURCE:
                 return stats_resource_metrics(f->stats);
+        case ROUTE_METRICS_CADVISOR:
+                return cadvisor_metrics(f->cadvisor);
         case ROUTE_METRICS_PROBES:
                 return probe_metrics(f->options.pods, f->ctx->started_at);
         default:
-                return stats_agent_metrics(f->stats);
+                return agent_metrics(f);
         }
 }
 
@@ -354,6 +373,9 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
                 r = stats_new(f->ctx, f->options.pods, &f->stats);
         if (r < 0)
                 return err_sys(err, r, "start the servers");
+        r = cadvisor_new(f->ctx, &f->cadvisor, err);
+        if (r < 0)
+                return r;
         server_ops_of(f, &o.ops);
         r = server_new(f->ctx->event, &o, &f->server, err);
         if (r < 0)
@@ -399,6 +421,7 @@ struct front *front_free(struct front *f)
         remote_runs_free(f->runs);
         port_forwards_free(f->forwards);
         stats_free(f->stats);
+        cadvisor_free(f->cadvisor);
         http_server_free(f->local_server);
         local_api_free(f->local);
         free(f->socket_path);

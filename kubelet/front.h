@@ -6,15 +6,17 @@
 #include "kubelet/context.h"
 #include "kubelet/pod-manager.h"
 
+struct certificate_counts;
 struct front; /* opaque */
 
 struct front_options {
         const struct context *ctx;
         struct pod_manager *pods;
-        struct kube_session *session;    /* NULL: standalone */
-        const char *run_dir;             /* the socket is <run_dir>/skiff.sock */
-        const char *cert_dir;            /* of the serving certificate */
-        json_t *(*node)(void *userdata); /* answer to /v1/node */
+        struct kube_session *session;            /* NULL: standalone */
+        const char *run_dir;                     /* the socket is <run_dir>/skiff.sock */
+        const char *cert_dir;                    /* of the serving certificate */
+        json_t *(*node)(void *userdata);         /* answer to /v1/node */
+        const struct certificate_counts *client; /* for metrics; NULL: not ours to renew */
         void *userdata;
 };
 int front_new(const struct front_options *options, struct front **ret, struct err *err);

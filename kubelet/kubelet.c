@@ -697,6 +697,7 @@ static int start_front(struct kubelet *k, struct err *err)
                 .session = k->session,
                 .run_dir = k->options->run_dir,
                 .cert_dir = k->cert_dir,
+                .client = k->credentials ? credentials_counts(k->credentials) : NULL,
                 .node = on_node_info,
                 .userdata = k,
         };

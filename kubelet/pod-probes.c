@@ -24,6 +24,7 @@ struct one_probe {
         struct pod *tried;       /* one reference while .attempt runs: it borrows of it */
         sd_event_source *timer;  /* owned; NULL: no such probe */
         usec_t due;              /* CLOCK_MONOTONIC of the tick under way or next */
+        usec_t attempted_at;     /* CLOCK_MONOTONIC of the first of its tries */
 };
 
 struct container_probes {
@@ -140,6 +141,14 @@ static void fold(struct one_probe *p, enum probe_result result)
         set_verdict(p, p->state.passing ? PROBE_VERDICT_SUCCESS : PROBE_VERDICT_FAILURE);
 }
 
+/* @result: of the attempt with all its tries. */
+static void count(struct one_probe *p, enum probe_count result)
+{
+        p->counts.by_result[result]++;
+        if (result != PROBE_COUNT_FAILED)
+                prometheus_observe(&p->counts.durations, now_monotonic() - p->attempted_at);
+}
+
 static void on_attempt_done(enum handler_outcome outcome, const char *output, void *userdata)
 {
         struct one_probe *p = userdata;
@@ -150,8 +159,7 @@ static void on_attempt_done(enum handler_outcome outcome, const char *output, vo
         p->attempt = NULL;
         p->tried = pod_unref(p->tried);
         if (outcome != HANDLER_ERROR)
-                p->counts.by_result[outcome == HANDLER_FAILURE ? PROBE_COUNT_FAILED
-                                                               : PROBE_COUNT_SUCCESSFUL]++;
+                count(p, outcome == HANDLER_FAILURE ? PROBE_COUNT_FAILED : PROBE_COUNT_SUCCESSFUL);
         switch (outcome) {
         case HANDLER_ERROR:
                 pod_event(pp->ctx, pp->pod, c, EVENT_WARNING, "Unhealthy",
@@ -160,7 +168,7 @@ static void on_attempt_done(enum handler_outcome outcome, const char *output, vo
                         arm(p, now_monotonic());
                         return;
                 }
-                p->counts.by_result[PROBE_COUNT_UNKNOWN]++;
+                count(p, PROBE_COUNT_UNKNOWN);
                 break;
         case HANDLER_FAILURE:
                 log_container_debug(pp->pod, c->name, "%s probe failed: %s", kind, output);
@@ -198,6 +206,8 @@ static int on_due(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *use
         if (!may_run(p) || p->attempt)
                 return 0;
         p->tried = pod_ref(p->owner->pod->pod);
+        if (p->tries == 0)
+                p->attempted_at = now_monotonic();
         if (attempt_start(p->owner->pod->ctx->handlers, &options, &p->attempt, &err) < 0)
                 on_attempt_done(HANDLER_ERROR, err_text(&err), p);
         return 0;

@@ -7,6 +7,7 @@
  * succeeded. Source: pkg/kubelet/prober/worker.go, prober_manager.go.
  */
 #pragma once
+#include "base/prometheus.h"
 #include "kubelet/context.h"
 #include "kubelet/pod-observed.h"
 
@@ -41,6 +42,7 @@ enum probe_count {
 };
 struct probe_counts {
         uint64_t by_result[_PROBE_COUNT_MAX];
+        struct prometheus_histogram durations; /* but of failed ones, as the kubelet has them */
 };
 struct probe_counts pod_probes_counts(const struct pod_probes *p, size_t index,
                                       enum probe_kind kind);

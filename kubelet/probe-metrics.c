@@ -4,11 +4,12 @@
 #include "base/text.h"
 #include "kubelet/pod-probes.h"
 
-#define NAME "prober_probe_total"
+#define NAME     "prober_probe_total"
+#define DURATION "prober_probe_duration_seconds"
 
 struct page {
         struct strbuf b;
-        bool has_head;
+        bool has_head, wants_durations; /* counts and durations are two families */
 };
 
 static void add_probe(struct page *page, const struct pod *pod, const struct pod_container *c,
@@ -42,9 +43,30 @@ static void add_probe(struct page *page, const struct pod *pod, const struct pod
         }
 }
 
+static void add_duration(struct page *page, const struct pod *pod, const struct pod_container *c,
+                         enum probe_kind kind, const struct probe_counts *counts)
+{
+        const struct prometheus_label labels[] = {
+                { "probe_type", probe_kind_name(kind) },
+                { "container", c->name },
+                { "pod", pod->name },
+                { "namespace", pod->namespace },
+        };
+
+        if (prometheus_count(&counts->durations) == 0)
+                return;
+        if (!page->has_head)
+                prometheus_add_head(&page->b, DURATION, "histogram",
+                                    "[ALPHA] Duration in seconds for a probe response.");
+        page->has_head = true;
+        prometheus_add_histogram(&page->b, DURATION, labels, ARRAY_SIZE(labels),
+                                 &counts->durations);
+}
+
 static void add_pod(struct pod *pod, struct pod_worker *w, void *userdata)
 {
         const struct pod_probes *probes = w ? pod_worker_probes(w) : NULL;
+        const struct page *page = userdata;
         const struct pod_container *c;
 
         for (size_t i = 0; probes && (c = pod_container_at(pod, i)); i++)
@@ -52,7 +74,10 @@ static void add_pod(struct pod *pod, struct pod_worker *w, void *userdata)
                         struct probe_counts counts = pod_probes_counts(probes, i,
                                                                        (enum probe_kind)k);
 
-                        add_probe(userdata, pod, c, (enum probe_kind)k, &counts);
+                        if (page->wants_durations)
+                                add_duration(userdata, pod, c, (enum probe_kind)k, &counts);
+                        else
+                                add_probe(userdata, pod, c, (enum probe_kind)k, &counts);
                 }
 }
 
@@ -61,6 +86,9 @@ char *probe_metrics(const struct pod_manager *pods, usec_t started_at)
         struct page page = { 0 };
         char *text;
 
+        pod_manager_foreach(pods, add_pod, &page);
+        page.has_head = false;
+        page.wants_durations = true;
         pod_manager_foreach(pods, add_pod, &page);
         prometheus_add_start_time(&page.b, started_at);
         text = strbuf_take(&page.b);

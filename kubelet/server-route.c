@@ -122,6 +122,8 @@ static enum server_route route_of(struct server_request *r, const char *first, s
                 return ROUTE_METRICS_RESOURCE;
         if (streq(first, "/metrics") && n == 1 && streq(r->names[0], "probes"))
                 return ROUTE_METRICS_PROBES;
+        if (streq(first, "/metrics") && n == 1 && streq(r->names[0], "cadvisor"))
+                return ROUTE_METRICS_CADVISOR;
         if (streq(first, "/run"))
                 return route_to_container(r, ROUTE_RUN, n);
         if (streq(first, "/runningpods"))

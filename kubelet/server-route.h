@@ -17,6 +17,7 @@ enum server_route {
         ROUTE_METRICS,          /* about the agent */
         ROUTE_METRICS_RESOURCE, /* about pods, for metrics-server */
         ROUTE_METRICS_PROBES,
+        ROUTE_METRICS_CADVISOR, /* about cgroups */
         ROUTE_STATS_SUMMARY,
         ROUTE_RUNNING_PODS,
         ROUTE_CONFIGZ,

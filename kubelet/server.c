@@ -13,6 +13,7 @@
 #include "kubelet/server-auth.h"
 #include "kubelet/server-files.h"
 #include "kubelet/server-logs.h"
+#include "kubelet/server-metrics.h"
 
 enum { BODY_MAX = 64 * 1024 }; /* no route of ours reads one */
 
@@ -24,6 +25,7 @@ struct server {
         struct server_auth *auth;            /* owned */
         struct server_logs *logs;            /* owned */
         struct server_files *files;          /* owned */
+        struct server_metrics *metrics;      /* owned */
         int api_fd, healthz_fd;              /* owned by the http_servers */
 };
 
@@ -233,6 +235,7 @@ static void route(struct server *s, struct http_exchange *x, const struct server
         case ROUTE_METRICS:
         case ROUTE_METRICS_RESOURCE:
         case ROUTE_METRICS_PROBES:
+        case ROUTE_METRICS_CADVISOR:
                 answer_metrics(s, x, r->route);
                 return;
         case ROUTE_STATS_SUMMARY:
@@ -274,6 +277,7 @@ static void on_api_request(struct http_exchange *x, void *userdata)
         struct server *s = userdata;
         struct auth_request *pending;
 
+        server_metrics_begin(s->metrics, http_exchange_method(x), http_exchange_path(x));
         if (!v ||
             server_request_parse(http_exchange_method(x), http_exchange_path(x), &v->request) < 0) {
                 free(v);
@@ -288,6 +292,23 @@ static void on_api_request(struct http_exchange *x, void *userdata)
                                     on_verdict, v);
         if (pending) /* else it was settled and v is gone */
                 v->auth = pending;
+}
+
+static void on_api_finished(struct http_exchange *x, usec_t took, void *userdata)
+{
+        struct server *s = userdata;
+
+        server_metrics_end(s->metrics, http_exchange_method(x), http_exchange_path(x), took);
+}
+
+void server_add_metrics(const struct server *s, struct strbuf *b)
+{
+        struct http_server_counts counts = { 0 };
+
+        if (!s->api)
+                return;
+        http_server_read_counts(s->api, &counts);
+        server_metrics_format(s->metrics, &counts, b);
 }
 
 /* ---- set-up ---- */
@@ -368,11 +389,14 @@ static int start_api(struct server *s, sd_event *event, const struct server_opti
                 .name = "kubelet API",
                 .body_max = BODY_MAX,
                 .handler = on_api_request,
+                .on_finished = on_api_finished,
                 .userdata = s,
                 .stream_usec = o->config->streaming_idle_usec,
         };
         int r = make_tls(s, o, err);
 
+        if (r == 0)
+                r = server_metrics_new(&s->metrics);
         if (r == 0)
                 r = make_auth(s, o);
         if (r == 0)
@@ -445,6 +469,7 @@ struct server *server_free(struct server *s)
         http_server_free(s->healthz);
         server_logs_free(s->logs);
         server_files_free(s->files);
+        server_metrics_free(s->metrics);
         server_auth_free(s->auth);
         http_tls_free(s->tls);
         free(s);

@@ -10,6 +10,7 @@
 #pragma once
 #include "base/http-server.h"
 #include "base/kube-client.h"
+#include "base/text.h"
 #include "kubelet/server-route.h"
 
 struct kubelet_config;
@@ -73,6 +74,8 @@ int server_new(sd_event *event, const struct server_options *options, struct ser
 struct server *server_free(struct server *s);
 DEFINE_CLEANUP(struct server *, server_free)
 
+/* kubelet_http_*, and how the connections of :10250 fare (skiff_http_*). */
+void server_add_metrics(const struct server *s, struct strbuf *b);
 /* The container ended and its log is complete: who follows it is let go. */
 void server_container_ended(struct server *s, const char *container_id);
 /* For the fd store; -1: not listening. Borrowed. */

@@ -8,10 +8,14 @@
 
 enum {
         COLUMN_RX_BYTES = 0,
-        COLUMN_RX_ERRORS = 2,
+        COLUMN_RX_PACKETS,
+        COLUMN_RX_ERRORS,
+        COLUMN_RX_DROPPED,
         COLUMN_TX_BYTES = 8,
-        COLUMN_TX_ERRORS = 10,
-        COLUMNS_MIN = 11,
+        COLUMN_TX_PACKETS,
+        COLUMN_TX_ERRORS,
+        COLUMN_TX_DROPPED,
+        COLUMNS_MIN,
         INTERFACES_MAX = 64 /* of one pod, that has a few; the others are left out */
 };
 
@@ -41,9 +45,13 @@ static bool parse_interface(const char *line, struct stats_interface *ret)
         return is_printable(ret->name) && !streq(ret->name, "lo") &&
                !startswith(ret->name, "veth") &&
                text_to_u64(columns[COLUMN_RX_BYTES], &ret->rx_bytes) == 0 &&
+               text_to_u64(columns[COLUMN_RX_PACKETS], &ret->rx_packets) == 0 &&
                text_to_u64(columns[COLUMN_RX_ERRORS], &ret->rx_errors) == 0 &&
+               text_to_u64(columns[COLUMN_RX_DROPPED], &ret->rx_dropped) == 0 &&
                text_to_u64(columns[COLUMN_TX_BYTES], &ret->tx_bytes) == 0 &&
-               text_to_u64(columns[COLUMN_TX_ERRORS], &ret->tx_errors) == 0;
+               text_to_u64(columns[COLUMN_TX_PACKETS], &ret->tx_packets) == 0 &&
+               text_to_u64(columns[COLUMN_TX_ERRORS], &ret->tx_errors) == 0 &&
+               text_to_u64(columns[COLUMN_TX_DROPPED], &ret->tx_dropped) == 0;
 }
 
 int stats_network_parse(const char *text, struct stats_network *ret)

@@ -28,7 +28,8 @@ struct stats_fs {       /* bytes and inodes */
 
 struct stats_interface {
         char name[IFNAMSIZ];
-        uint64_t rx_bytes, rx_errors, tx_bytes, tx_errors;
+        uint64_t rx_bytes, rx_packets, rx_errors, rx_dropped;
+        uint64_t tx_bytes, tx_packets, tx_errors, tx_dropped;
 };
 struct stats_network {
         usec_t read_at;               /* 0: nothing is known */

@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "runtime/cgroup-detail.h"
 #include "runtime/cgroup-devices.h"
 #include "runtime/cgroup-systemd.h"
 #include "runtime/cgroup-usage.h"
@@ -618,6 +619,51 @@ int cgroup_usage(const struct cgroup_tree *t, const char *path, struct runtime_u
         int r = translate(t, path, &place, NULL);
 
         return r < 0 ? r : read_usage(t, place, ret);
+}
+
+/* Likewise. */
+static int read_detail(const struct cgroup_tree *t, const char *path, struct runtime_detail *ret)
+{
+        _cleanup_close_ int fd = openat(t->root_fd, path,
+                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int n;
+
+        if (fd < 0)
+                return -errno;
+        cgroup_detail_read(fd, ret);
+        n = snprintf(ret->path, sizeof ret->path, "/%s", path);
+        if (n < 0 || (size_t)n >= sizeof ret->path)
+                ret->path[0] = '\0';
+        return 0;
+}
+
+int cgroup_container_detail(const struct cgroup_tree *t, const char *parent, const char *id,
+                            struct runtime_detail *ret)
+{
+        _cleanup_free_ char *path = NULL;
+        int r = translate_container(t, parent, id, &path, NULL);
+
+        return r < 0 ? r : read_detail(t, path, ret);
+}
+
+int cgroup_detail(const struct cgroup_tree *t, const char *path, struct runtime_detail *ret)
+{
+        _cleanup_free_ char *place = NULL;
+        int r = translate(t, path, &place, NULL);
+
+        return r < 0 ? r : read_detail(t, place, ret);
+}
+
+int cgroup_machine_detail(struct runtime_detail *ret)
+{
+        bool is_hybrid;
+        _cleanup_close_ int mount_fd = open_mount(&is_hybrid, NULL);
+
+        if (mount_fd < 0)
+                return mount_fd;
+        cgroup_detail_read(mount_fd, ret);
+        memcpy(ret->path, "/", sizeof "/");
+        return 0;
 }
 
 int cgroup_machine_usage(struct runtime_usage *ret)

@@ -59,6 +59,10 @@ int cgroup_kill_container(struct cgroup_tree *t, const char *parent, const char 
 /* Removes the leaf; while it is still populated, tries again from the loop. */
 void cgroup_remove_container(struct cgroup_tree *t, const char *parent, const char *id);
 /* -ENOENT when it does not exist. */
+int cgroup_container_detail(const struct cgroup_tree *t, const char *parent, const char *id,
+                            struct runtime_detail *ret);
+int cgroup_detail(const struct cgroup_tree *t, const char *path, struct runtime_detail *ret);
+int cgroup_machine_detail(struct runtime_detail *ret);
 int cgroup_container_usage(const struct cgroup_tree *t, const char *parent, const char *id,
                            struct runtime_usage *ret);
 /* The same for a group above containers. */

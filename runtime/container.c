@@ -409,6 +409,13 @@ char *container_layer_path(const struct runtime *rt, const char *container_id)
                        : NULL;
 }
 
+int container_detail(const struct runtime *rt, const char *container_id, struct runtime_detail *ret)
+{
+        struct container *c = container_get(rt, container_id);
+
+        return c ? cgroup_container_detail(rt->cgroups, c->cgroup_parent, c->id, ret) : -ENOENT;
+}
+
 int container_usage(const struct runtime *rt, const char *container_id, struct runtime_usage *ret)
 {
         struct container *c = container_get(rt, container_id);

@@ -377,6 +377,16 @@ int runtime_cgroup_apply(struct runtime *rt, const char *path, const struct oci_
         return cgroup_apply(rt->cgroups, path, r, err);
 }
 
+int runtime_cgroup_detail(const struct runtime *rt, const char *path, struct runtime_detail *ret)
+{
+        return cgroup_detail(rt->cgroups, path, ret);
+}
+
+int runtime_machine_detail(struct runtime_detail *ret)
+{
+        return cgroup_machine_detail(ret);
+}
+
 int runtime_cgroup_usage(const struct runtime *rt, const char *path, struct runtime_usage *ret)
 {
         return cgroup_usage(rt->cgroups, path, ret);

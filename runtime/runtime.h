@@ -95,7 +95,25 @@ struct runtime_usage {
         uint64_t swap_current, swap_limit; /* bytes, without memory */
         uint64_t pids;
 };
+/* What is beyond that, for those who draw curves; UINT64_MAX likewise. */
+struct runtime_device_io {
+        uint32_t major, minor;
+        uint64_t read_bytes, written_bytes, reads, writes;
+};
+struct runtime_detail {
+        uint64_t cpu_user_usec, cpu_system_usec;
+        uint64_t cpu_periods, cpu_throttled_periods, cpu_throttled_usec;
+        uint64_t cpu_quota_usec, cpu_period_usec, cpu_weight;
+        uint64_t memory_file, memory_mapped_file, memory_active_file, memory_inactive_file;
+        uint64_t memory_peak, memory_low, oom_kills;
+        uint64_t pids_max, processes, threads;
+        struct runtime_device_io devices[8]; /* the first ones, where there are more */
+        size_t n_devices;
+        char path[512]; /* of the cgroup, below cgroup_root: "/kubepods/pod<uid>"; "" when longer */
+};
 /* Of "kubepods/burstable/pod<uid>". -ENOENT when it does not exist. */
+int runtime_cgroup_detail(const struct runtime *rt, const char *path, struct runtime_detail *ret);
+int runtime_machine_detail(struct runtime_detail *ret);
 int runtime_cgroup_usage(const struct runtime *rt, const char *path, struct runtime_usage *ret);
 /* Of the whole machine; limits are its sizes. */
 int runtime_machine_usage(struct runtime_usage *ret);
@@ -221,6 +239,8 @@ void container_drop_layer(struct runtime *rt, const char *container_id);
 /* Where what it writes to its root lies on disk; owned. NULL: no such container, or no memory. */
 char *container_layer_path(const struct runtime *rt, const char *container_id);
 /* -ENOENT: it has no cgroup any more. */
+int container_detail(const struct runtime *rt, const char *container_id,
+                     struct runtime_detail *ret);
 int container_usage(const struct runtime *rt, const char *container_id, struct runtime_usage *ret);
 
 /* ---- exec ---- */

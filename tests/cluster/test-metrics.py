@@ -19,16 +19,22 @@ def raw(t, path, node="node-1"):
 
 def samples(text):
     """{ "name{labels}": (value, milliseconds or None) }; fails for what a Prometheus would not take."""
-    seen, families = {}, set()
+    seen, families, current = {}, set(), None
+    expect(text.endswith("\n"), "the last line has no end")
     for line in text.splitlines():
         if line.startswith("#"):
             words = line.split()
             if words[1] == "TYPE":
                 expect(words[2] not in families, f"{words[2]} is announced twice")
                 families.add(words[2])
+                current = words[2]
+                expect(words[3] in ("counter", "gauge", "histogram"), line)
             continue
-        found = expect_match(line, r"^(([a-z_]+)(?:\{(?:[a-z_]+=\"(?:[^\"\\]|\\.)*\",?)*\})?) (\S+)(?: (\d+))?$", "a sample")
-        expect(found[2] in families or found[2].rsplit("_", 1)[0] in families, f"{found[2]} is not announced")
+        found = expect_match(line, r"^(([a-zA-Z_:][\w:]*)(?:\{(?:[a-zA-Z_]\w*=\"(?:[^\"\\]|\\.)*\",?)*\})?) (\S+)(?: (\d+))?$", "a sample")
+        part = found[2].rsplit("_", 1)
+        name = found[2] if found[2] in families else part[0]
+        expect(name in families and (name == found[2] or part[1] in ("bucket", "sum", "count")), f"{found[2]} is not announced")
+        expect(name == current, f"{found[2]} is not beside its family's other samples")
         expect(found[1] not in seen, f"{found[1]} is there twice")
         seen[found[1]] = (float(found[3]), found[4] and int(found[4]))
     return seen
@@ -115,6 +121,45 @@ def the_nodes_own_metrics_count_its_pods(t):
 
 
 @test
+def metrics_cadvisor_has_what_dashboards_ask_for_of_container_pod_and_machine(t):
+    t.run("busy", shell("c", BUSY), node="node-1")
+    t.wait_ready("busy")
+    seen = samples(raw(t, "metrics/cadvisor"))
+    mine = {key: value for key, value in seen.items() if f'namespace="{t.namespace}"' in key}
+
+    def one(name, *parts):
+        keys = [key for key in mine if key.startswith(name + "{") and all(part in key for part in parts)]
+        expect_equal(len(keys), 1, f"series of {name}{parts}")
+        expect(abs(mine[keys[0]][1] / 1000 - time.time()) < 60, "its time is not now:", mine[keys[0]])
+        return mine[keys[0]][0]
+    container = ('container="c"', 'image="busybox:1.36"', 'pod="busy"', 'name="' + t.status("busy", "c")["containerID"].split("//")[1])
+    for name in ("cpu_user_seconds_total", "cpu_system_seconds_total", "spec_memory_limit_bytes", "last_seen", "memory_failcnt", "processes"):
+        one("container_" + name, *container)
+    expect(one("container_cpu_usage_seconds_total", *container, 'cpu="total"') > 0, "no CPU time")
+    expect(one("container_start_time_seconds", *container) > time.time() - 300, "start time")
+    pod = ('container=""', 'image=""', 'pod="busy"')
+    expect(one("container_cpu_usage_seconds_total", *pod) > 0, "no CPU time of the pod")
+    for name in ("receive_bytes", "transmit_bytes", "receive_packets", "transmit_packets_dropped"):
+        one(f"container_network_{name}_total", *pod, 'interface="eth0"')
+    machine = [key for key in seen if key.startswith("machine_cpu_cores{")]
+    expect_equal(seen[machine[0]][0], float(os.cpu_count()), "machine_cpu_cores")
+    expect([key for key in seen if key.startswith("container_memory_working_set_bytes{") and 'id="/"' in key], "the machine's memory")
+    expect(re.search(r'^cadvisor_version_info\{.*kernelVersion="' + re.escape(os.uname().release), raw(t, "metrics/cadvisor"), re.M), "version")
+
+
+@test
+def requests_to_the_node_and_by_the_node_are_counted(t):
+    raw(t, "pods")
+    seen = samples(raw(t, "metrics"))
+    key = 'long_running="false",method="GET",path="pods",server_type="readwrite"'
+    expect(seen[f"kubelet_http_requests_total{{{key}}}"][0] >= 1, "requests for /pods")
+    expect(seen[f'kubelet_http_requests_duration_seconds_bucket{{{key},le="+Inf"}}'][0] >= 1, "durations")
+    expect(any(name.startswith('rest_client_requests_total{code="200"') for name in seen), "requests to the API server")
+    expect(seen["kubelet_certificate_manager_client_ttl_seconds"][0] == float("inf"), "a certificate that is not ours to renew")
+    expect(seen['kubelet_desired_pods{static=""}'][0] >= 0, "pods")
+
+
+@test
 def attempts_of_probes_are_counted_by_result(t):
     every_second = {"periodSeconds": 1, "failureThreshold": 1000}
     t.run("p", shell("c", "forever", livenessProbe={"exec": {"command": ["true"]}, **every_second},
@@ -127,6 +172,12 @@ def attempts_of_probes_are_counted_by_result(t):
                 return value
         return 0
     wait_for("three good ends", lambda: count("Liveness", "successful") >= 3, every=1)
+    def durations():
+        mine = {key: value for key, (value, _) in samples(raw(t, "metrics/probes")).items()
+                if key.startswith("prober_probe_duration_seconds") and f'namespace="{t.namespace}"' in key}
+        expect(all('probe_type="Liveness"' in key for key in mine), "failed attempts have durations:", sorted(mine))
+        return [value for key, value in mine.items() if key.startswith("prober_probe_duration_seconds_count")]
+    expect(durations()[0] >= 3, "durations of attempts:", durations())
     wait_for("three bad ends", lambda: count("Readiness", "failed") >= 3, every=1)
     expect_equal((count("Liveness", "failed"), count("Readiness", "successful")), (0, 0), "others")
 

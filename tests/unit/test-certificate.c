@@ -177,9 +177,9 @@ TEST(somebody_elses_key_is_none)
 
 TEST(what_is_no_certificate_is_refused)
 {
-        static const char *const texts[] = { "", "nonsense", "-----BEGIN CERTIFICATE-----\n",
-                                             "-----BEGIN CERTIFICATE-----\nAAAA\n"
-                                             "-----END CERTIFICATE-----\n" };
+        static const char not_der[] = "-----BEGIN CERTIFICATE-----\nAAAA\n"
+                                      "-----END CERTIFICATE-----\n";
+        const char *const texts[] = { "", "nonsense", "-----BEGIN CERTIFICATE-----\n", not_der };
         struct certificate_info info;
         _cleanup_err_ struct err err = { 0 };
 

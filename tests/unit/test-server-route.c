@@ -81,7 +81,7 @@ TEST(paths_find_their_handlers)
                 { "/metrics/resource", ROUTE_METRICS_RESOURCE },
                 { "/metrics/resource/x", ROUTE_NONE },
                 { "/metrics/probes", ROUTE_METRICS_PROBES },
-                { "/metrics/cadvisor", ROUTE_NONE },
+                { "/metrics/cadvisor", ROUTE_METRICS_CADVISOR },
                 { "/stats", ROUTE_UNKNOWN },
                 { "/stats/summary", ROUTE_STATS_SUMMARY },
                 { "/stats/summary/x", ROUTE_UNKNOWN },
