@@ -134,8 +134,6 @@ int launch_receive(struct launch *l, struct launch_report *ret, int *ret_fd)
         int fd, r;
 
         *ret_fd = -1;
-        if (n == 0)
-                l->channel = safe_close(l->channel);
         if (n <= 0)
                 return n < 0 ? -errno : 0;
         fd = take_fd(&msg);

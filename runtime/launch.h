@@ -125,8 +125,8 @@ void launch_done(struct launch *l);
 /**
  * launch_receive() - takes one report, keeping @l up to date
  * @ret_fd: descriptor of LAUNCH_CONSOLE, the caller's; else -1
- * Return: 1; 0 at the end of the stream (the channel is closed then); -EAGAIN; other negative
- * errno.
+ * Return: 1; 0 at the end of the stream; -EAGAIN; other negative errno. The channel stays open: who
+ * watches it must end that first, since a child cloned meanwhile may hold it open.
  */
 int launch_receive(struct launch *l, struct launch_report *ret, int *ret_fd);
 /* Lets a ready child go on to execve. */

@@ -772,9 +772,10 @@ void rig_run(const struct rig_container *c, struct rig_outcome *ret)
 
 /* ---- execs ---- */
 
-int rig_begin_exec(const char *id, const char *const *argv, uint16_t flags, int64_t timeout_msec,
-                   int64_t cap, uint64_t *ret_request, struct rig_message *ret)
+uint64_t rig_send_exec(const char *id, const char *const *argv, uint16_t flags,
+                       int64_t timeout_msec, int64_t cap)
 {
+        uint64_t request;
         struct shim_message m = {
                 .verb = SHIM_EXEC, .flags = flags, .value = timeout_msec, .value2 = cap
         };
@@ -788,8 +789,15 @@ int rig_begin_exec(const char *id, const char *const *argv, uint16_t flags, int6
         CHECK_INT(plan_finish(&w), 0);
         fd = memfd_of(&w);
         plan_writer_done(&w);
-        *ret_request = ask(&m, &fd, 1);
+        request = ask(&m, &fd, 1);
         close(fd);
+        return request;
+}
+
+int rig_begin_exec(const char *id, const char *const *argv, uint16_t flags, int64_t timeout_msec,
+                   int64_t cap, uint64_t *ret_request, struct rig_message *ret)
+{
+        *ret_request = rig_send_exec(id, argv, flags, timeout_msec, cap);
         return answer_of(*ret_request, ret);
 }
 

@@ -79,6 +79,9 @@ int rig_request(uint16_t verb, const char *id, int64_t value, const int *fds, un
 int rig_create(const char *id, const struct rig_container *c, struct rig_message *ret);
 int rig_begin_exec(const char *id, const char *const *argv, uint16_t flags, int64_t timeout_msec,
                    int64_t cap, uint64_t *ret_request, struct rig_message *ret);
+/* The same without waiting for the answer; returns the request's number. */
+uint64_t rig_send_exec(const char *id, const char *const *argv, uint16_t flags,
+                       int64_t timeout_msec, int64_t cap);
 /* SHIM_ATTACH; the descriptors come in @ret. */
 int rig_attach(const char *id, uint16_t flags, struct rig_message *ret);
 /* Waits for a message: of @verb, and of @id or @request unless NULL or 0. */

@@ -281,6 +281,27 @@ TEST(many_execs_at_once_all_come_back)
         rig_down();
 }
 
+/* Two launches overlap, and each child is born with the other's channel. */
+TEST(pairs_of_short_execs_never_take_each_other_s_end)
+{
+        enum { ROUNDS = 200 };
+        const char *id = start(&sleeper);
+
+        for (int round = 0; round < ROUNDS; round++) {
+                const char *const yes[] = { "true", NULL }, *const no[] = { "false", NULL };
+                uint64_t requests[2];
+
+                for (int n = 0; n < 2; n++)
+                        requests[n] = rig_send_exec(id, n ? no : yes, SHIM_EXEC_CAPTURE, 9000, 100);
+                for (int n = 0; n < 2; n++) {
+                        rig_wait(SHIM_OK, id, requests[n], &m);
+                        rig_wait(SHIM_EV_EXEC_EXITED, id, requests[n], &m);
+                        CHECK_INT(m.m.value, n);
+                }
+        }
+        rig_down();
+}
+
 /* Root in the container looks at everything that appears in its /proc (PR-02). */
 TEST(nobody_in_the_container_can_look_into_an_exec_before_its_execve)
 {
