@@ -10,6 +10,7 @@
 #include "kubelet/object-cache.h"
 #include "kubelet/pod.h"
 #include "kubelet/status-writer.h"
+#include "kubelet/termination-counts.h"
 #include "kubelet/volumes.h"
 #include "runtime/runtime.h"
 
@@ -25,9 +26,10 @@ struct context {
         struct volumes *volumes;
         struct handlers *handlers;
         struct events *events;
-        struct object_cache *objects;   /* NULL: standalone */
-        struct status_writer *statuses; /* NULL: standalone */
-        struct services *services;      /* NULL: standalone */
+        struct termination_counts *ended; /* of all pods since the start */
+        struct object_cache *objects;     /* NULL: standalone */
+        struct status_writer *statuses;   /* NULL: standalone */
+        struct services *services;        /* NULL: standalone */
         const struct node_pressure *pressure;
         const struct pod_disks *disks;   /* what pods hold on disk, as measured last */
         const char *node_name, *node_ip; /* node_ip: InternalIP */

@@ -41,6 +41,7 @@ struct kubelet {
         struct volumes *volumes;
         struct handlers *handlers;
         struct events *events;
+        struct termination_counts *ended;
         struct services *services;
         struct image_puller *puller;
         struct status_writer *statuses;
@@ -596,7 +597,8 @@ static int start_shared(struct kubelet *k, struct err *err)
         ctx->volumes = k->volumes;
         ctx->handlers = k->handlers;
         ctx->events = k->events;
-        return r;
+        ctx->ended = k->ended = termination_counts_new();
+        return r == 0 && !k->ended ? err_sys(err, -ENOMEM, "start the agent") : r;
 }
 
 static int start_api_side(struct kubelet *k, struct err *err)
@@ -773,6 +775,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
         status_writer_free(k->statuses);
         services_free(k->services);
         events_free(k->events);
+        termination_counts_free(k->ended);
         handlers_free(k->handlers);
         volumes_free(k->volumes);
         object_cache_free(k->objects);

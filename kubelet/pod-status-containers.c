@@ -123,10 +123,17 @@ static json_t *unseen_end(const char *reason, const char *message, int exit_code
                          "reason", reason, "message", message, "startedAt", "finishedAt");
 }
 
+/* The kubelet shows the epoch for what could not be started. What was killed before it was started
+ * has not run since then: it ran no time at all. */
+static usec_t start_of_ended(const struct instance *i)
+{
+        return i->started_at || i->start_failed ? i->started_at : i->finished_at;
+}
+
 static json_t *seen_end(const struct building *b, const struct instance *i)
 {
         json_t *t = json_pack("{s:i, s:s, s:o, s:o}", "exitCode", i->exit_code, "reason",
-                              reason_of_exit(i), "startedAt", status_time(i->started_at),
+                              reason_of_exit(i), "startedAt", status_time(start_of_ended(i)),
                               "finishedAt", status_time(i->finished_at));
         const char *message = i->message ? i->message : i->lost ? REASON_LOST_TEXT : NULL;
         _cleanup_free_ char *id = text_printf(CONTAINER_ID_PREFIX "%s", i->id);

@@ -208,6 +208,7 @@ static void tell_status(struct pod_worker *w, const struct observation *o,
         text = json_dumps(status, JSON_COMPACT);
         if (!text)
                 return log_oom();
+        termination_counts_note(w->ctx->ended, previous, status);
         free(w->status_text);
         w->status_text = text;
         w->ops.on_status(w, status, w->userdata);

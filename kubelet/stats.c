@@ -453,6 +453,7 @@ char *stats_agent_metrics(struct stats *s)
                             "[ALPHA] The node's name. The count is always 1.");
         prometheus_add_sample(&b, "kubelet_node_name", &node, 1, 1, 0);
         add_counts(&b, s->ctx->rt);
+        termination_counts_format(s->ctx->ended, &b);
         prometheus_add_process(&b, s->ctx->started_at);
         prometheus_add_build_info(&b);
         return strbuf_take(&b);

@@ -50,6 +50,19 @@ def an_init_container_that_fails_holds_the_pod_back(t):
 
 
 @test
+def a_rule_restarts_all_containers_of_a_pod(t):
+    data = [{"name": "data", "mountPath": "/data"}]
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    once = shell("once", "[ -e /data/seen ] && forever; touch /data/seen; sleep 1; exit 42", volumeMounts=data,
+                 restartPolicy="Never", restartPolicyRules=[rule])
+    t.run("p", once, shell("other", "forever"), initContainers=[shell("init", "echo x >> /data/inits", volumeMounts=data)],
+          restartPolicy="Never", volumes=[{"name": "data", "emptyDir": {}}])
+    wait_for("both run again", lambda: [(s["restartCount"], *s["state"]) for s in t.pod("p").get("status", {}).get("containerStatuses", [])] ==
+             [(1, "running")] * 2)
+    expect_equal(t.kubectl("exec", "p", "-c", "once", "--", "cat", "/data/inits").split(), ["x", "x"], "runs of the init container")
+
+
+@test
 def a_sidecar_starts_before_and_ends_after_the_main_container(t):
     sidecar = shell("side", "touch /data/side; trap 'echo side ends; exit 0' TERM; forever", restartPolicy="Always",
                     volumeMounts=[{"name": "data", "mountPath": "/data"}])

@@ -64,6 +64,20 @@ TEST(allocatable_is_capacity_less_what_is_reserved_and_huge_pages)
         CHECK(startswith(text_at(s, "nodeInfo", "containerRuntimeVersion"), "skiff://"));
 }
 
+TEST(what_pods_may_need_of_a_node_is_declared)
+{
+        const struct node_input in = input();
+        json_auto_t *s = node_status_build(&in, NULL);
+        const json_t *declared = json_object_get(s, "declaredFeatures");
+
+        CHECK_INT(json_array_size(declared), 3);
+        for (size_t i = 1; i < 3; i++) /* sorted */
+                CHECK(strcmp(json_string_value(json_array_get(declared, i - 1)),
+                             json_string_value(json_array_get(declared, i))) < 0);
+        CHECK_STR(json_string_value(json_array_get(declared, 2)),
+                  "RestartAllContainersOnContainerExits");
+}
+
 TEST(more_reserved_than_there_is_is_refused_by_name)
 {
         struct node_input in = input();

@@ -344,20 +344,24 @@ TEST(a_container_that_is_not_there_yet_waits)
 }
 
 #define EPOCH "'startedAt':'1970-01-01T00:00:00Z'"
+#define RAN   "'startedAt':'1970-01-01T00:00:03Z'"
 
 TEST(every_end_has_its_reason_and_code)
 {
         static const struct {
                 const char *instance, *state;
         } cases[] = {
-                { "'code':0", "'exitCode':0,'reason':'Completed'," EPOCH },
-                { "'code':7,'message':'m'", "'exitCode':7,'reason':'Error','message':'m'," EPOCH },
-                { "'code':137,'oom':true", "'exitCode':137,'reason':'OOMKilled'," EPOCH },
+                { "'started':3,'code':0", "'exitCode':0,'reason':'Completed'," RAN },
+                { "'started':3,'code':7,'message':'m'",
+                  "'exitCode':7,'reason':'Error','message':'m'," RAN },
+                { "'started':3,'code':137,'oom':true", "'exitCode':137,'reason':'OOMKilled'," RAN },
+                { "'code':137", "'exitCode':137,'reason':'Error',"
+                                "'startedAt':'1970-01-01T00:00:05Z'" }, /* killed before it ran */
                 { "'code':128,'startFailed':true,'message':'exec: no such file'",
                   "'exitCode':128,'reason':'StartError','message':'exec: no such file'," EPOCH },
-                { "'code':137,'lost':true",
+                { "'started':3,'code':137,'lost':true",
                   "'exitCode':137,'reason':'ContainerStatusUnknown','message':'The container could "
-                  "not be located when the pod was terminated'," EPOCH },
+                  "not be located when the pod was terminated'," RAN },
         };
         _cleanup_(pod_unrefp)
         struct pod *pod = pod_of(SPEC("Never", ""), NULL);
@@ -383,15 +387,16 @@ TEST(a_crash_loop_shows_the_wait_and_the_last_end)
         struct container_action wait = { .what = CONTAINER_BACK_OFF,
                                          .delay_usec = 40 * USEC_PER_SEC };
         const struct pod_actions actions = { .containers = &wait, .n_containers = 1 };
-        json_auto_t *s = build(pod,
-                               "{" UP ",'c':{'instances':[{'state':'exited','code':1,'count':3,"
-                               "'id':'aa','finished':9}],'waiting':['RunContainerError','x']}}",
-                               &(struct build){ .actions = &actions });
+        json_auto_t *s =
+                build(pod,
+                      "{" UP ",'c':{'instances':[{'state':'exited','code':1,'count':3,"
+                      "'id':'aa','started':3,'finished':9}],'waiting':['RunContainerError','x']}}",
+                      &(struct build){ .actions = &actions });
 
         check_state(s, "c",
                     "{'waiting':{'reason':'CrashLoopBackOff','message':'back-off 40s restarting "
                     "failed container=c pod=web_ns(u1)'}}",
-                    "{'terminated':{'exitCode':1,'reason':'Error'," EPOCH
+                    "{'terminated':{'exitCode':1,'reason':'Error'," RAN
                     ",'finishedAt':'1970-01-01T00:00:09Z','containerID':'skiff://aa'}}");
         CHECK_INT(json_integer_value(
                           json_object_get(of(s, "containerStatuses", "c"), "restartCount")),
