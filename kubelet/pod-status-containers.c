@@ -392,8 +392,8 @@ static void show_what_it_waits_for(const struct building *b, size_t index, json_
         if (c->kind == POD_CONTAINER_INIT || c->kind == POD_CONTAINER_SIDECAR) {
                 if (i && i->state == INSTANCE_EXITED && i->exit_code == 0 && !i->oom_killed)
                         return;
-                if (!i && c->kind == POD_CONTAINER_INIT && any_regular_made(in) &&
-                    status_state(status, "waiting")) {
+                if (!i && c->kind == POD_CONTAINER_INIT && !b->restarts_all &&
+                    any_regular_made(in) && status_state(status, "waiting")) {
                         put(b, status, "state",
                             unseen_end(REASON_COMPLETED, REASON_INIT_FORGOTTEN_TEXT, 0));
                         return;

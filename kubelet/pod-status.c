@@ -59,14 +59,16 @@ json_t *status_text(const char *s, size_t max)
 
 /* ---- phase ---- */
 struct tally {
+        bool restarts_all; /* whatever has ended is about to begin again */
         int failed_init_final, pending_init, pending_sidecar;
         int unknown, running, waiting, stopped, final, succeeded;
 };
 
-static bool is_restartable(const struct pod *pod, const struct pod_container *c,
-                           const json_t *terminated)
+static bool is_restartable(const struct tally *t, const struct pod *pod,
+                           const struct pod_container *c, const json_t *terminated)
 {
-        return container_should_restart(pod, c, status_exit_code(terminated), false) ||
+        return t->restarts_all ||
+               container_should_restart(pod, c, status_exit_code(terminated), false) ||
                streq_null(json_text_at(terminated, "reason"), REASON_RESTARTING_ALL);
 }
 
@@ -79,7 +81,7 @@ static void count_init(const struct pod *pod, const struct pod_container *c, con
                 end = status_last(status, "terminated");
         if (!end)
                 t->pending_init++;
-        else if (status_exit_code(end) != 0 && !is_restartable(pod, c, end))
+        else if (status_exit_code(end) != 0 && !is_restartable(t, pod, c, end))
                 t->failed_init_final++;
 }
 
@@ -109,11 +111,11 @@ static void count_regular(const struct pod *pod, const struct pod_container *c,
                 t->running++;
         } else if (end) {
                 t->stopped++;
-                t->final += !is_restartable(pod, c, end);
+                t->final += !is_restartable(t, pod, c, end);
                 t->succeeded += status_exit_code(end) == 0;
         } else if (last) {
                 t->stopped++;
-                t->final += !is_restartable(pod, c, last);
+                t->final += !is_restartable(t, pod, c, last);
         } else {
                 t->waiting++;
         }
@@ -155,7 +157,8 @@ static bool any_regular_here(const struct pod_status_input *in)
 /* Source: getPhase; its tests in their order. */
 static enum pod_phase phase_of(const struct pod_status_input *in, const struct status_lists *lists)
 {
-        struct tally t = { 0 };
+        struct tally t = { .restarts_all = !in->pod->deleted_at && !in->is_terminating &&
+                                           pod_restart_all_is_due(in->pod, in->seen) };
 
         count_all(in->pod, lists, &t);
         if (t.failed_init_final > 0)

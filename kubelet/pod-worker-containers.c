@@ -141,15 +141,15 @@ static void tell_back_off(struct pod_worker *w, size_t i, const struct container
 
 /* ---- containers out ---- */
 
-static uint32_t probe_grace(const struct pod_worker *w, const struct pod_container *c,
-                            enum kill_reason why)
+static uint32_t kill_grace(const struct pod_worker *w, const struct pod_container *c,
+                           enum kill_reason why)
 {
         const struct pod_probe *p = why == KILL_LIVENESS  ? c->liveness
                                     : why == KILL_STARTUP ? c->startup
                                                           : NULL;
         int64_t grace = p && p->grace_sec != POD_UNSET ? p->grace_sec : w->pod->grace_sec;
 
-        return (uint32_t)MAX(grace, 0);
+        return why == KILL_RESTART_ALL ? 0 : (uint32_t)MAX(grace, 0);
 }
 
 static void begin_stop(struct pod_worker *w, struct slot *s, const struct pod_container *c,
@@ -189,7 +189,7 @@ static void kill_container(struct pod_worker *w, const struct observation *o, si
         if (!n || n->state == INSTANCE_EXITED || s->stop || s->start)
                 return;
         message = kill_message(c, why, will_restart);
-        begin_stop(w, s, c, n, message ? message : "Stopping container", probe_grace(w, c, why),
+        begin_stop(w, s, c, n, message ? message : "Stopping container", kill_grace(w, c, why),
                    false);
         s->hook_failed = false;
         if (s->stop)

@@ -53,14 +53,17 @@ def an_init_container_that_fails_holds_the_pod_back(t):
 def a_rule_restarts_all_containers_of_a_pod(t):
     data = [{"name": "data", "mountPath": "/data"}]
     rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
-    once = shell("once", "[ -e /data/seen ] && forever; touch /data/seen; sleep 1; exit 42", volumeMounts=data,
-                 restartPolicy="Never", restartPolicyRules=[rule])
-    t.run("p", once, shell("other", "forever"), initContainers=[shell("init", "echo x >> /data/inits", volumeMounts=data)],
+    once = container("once", "sh", "-c", "[ -e /data/seen ] && sleep 1000; touch /data/seen; sleep 1; exit 42", volumeMounts=data,
+                     restartPolicy="Always", restartPolicyRules=[rule])
+    # it does not hear SIGTERM, and no grace is given
+    t.run("p", container("c", "sh", "-c", "while :; do sleep 1; done"), initContainers=[shell("init", "echo x >> /data/inits", volumeMounts=data), once],
           restartPolicy="Never", volumes=[{"name": "data", "emptyDir": {}}])
-    wait_for("both run again", lambda: [(s["restartCount"], *s["state"]) for s in t.pod("p").get("status", {}).get("containerStatuses", [])] ==
-             [(1, "running")] * 2)
-    expect_equal(t.kubectl("exec", "p", "-c", "once", "--", "cat", "/data/inits").split(), ["x", "x"], "runs of the init container")
 
+    def seen():
+        status = t.pod("p").get("status", {})
+        return [(s["restartCount"], *s["state"]) for kind in ("initContainerStatuses", "containerStatuses") for s in status.get(kind, [])]
+    wait_for("all have run again", lambda: seen() == [(1, "terminated"), (1, "running"), (1, "running")], timeout=20)
+    expect_equal(t.kubectl("exec", "p", "-c", "once", "--", "cat", "/data/inits").split(), ["x", "x"], "runs of the init container")
 
 @test
 def a_sidecar_starts_before_and_ends_after_the_main_container(t):

@@ -706,10 +706,15 @@ TEST(addresses_stay_when_the_pod_has_ended_and_are_the_nodes_on_its_network)
 }
 
 /* ---- RestartAllContainers ---- */
-#define RESTART_ALL                                                                            \
-        "{'containers':[" C ",{'name':'t','image':'i','restartPolicy':'Never',"                \
+#define TRIGGER                                                                                \
+        "{'name':'t','image':'i','restartPolicy':'Never',"                                     \
         "'restartPolicyRules':[{'action':'RestartAllContainers','exitCodes':{'operator':'In'," \
-        "'values':[88]}}]}]}"
+        "'values':[88]}}]}"
+#define RESTART_ALL       "{'containers':[" C "," TRIGGER "]}"
+#define RESTART_ALL_NEVER "{'restartPolicy':'Never','containers':[" C "," TRIGGER "]}"
+#define RESTART_ALL_INIT                                             \
+        "{'restartPolicy':'Never','containers':[" C "," TRIGGER "]," \
+        "'initContainers':[{'name':'n','image':'i'}]}"
 
 TEST(containers_removed_for_a_restart_of_all_say_so)
 {
@@ -728,4 +733,48 @@ TEST(containers_removed_for_a_restart_of_all_say_so)
         CHECK_STR(json_text_at(of(s, "conditions", "AllContainersRestarting"), "status"), "True");
         CHECK_STR(json_text_at(of(s, "conditions", "AllContainersRestarting"), "reason"),
                   "RestartAllContainersStarted");
+}
+
+TEST(a_pod_whose_containers_all_restart_is_not_done_when_all_have_ended)
+{
+        static const char seen[] = "{" UP ",'c':" EXIT(137) ",'t':" EXIT(88) "}";
+        _cleanup_(pod_unrefp)
+        struct pod *pod = pod_of(RESTART_ALL_NEVER, NULL);
+        _cleanup_(pod_unrefp)
+        struct pod *deleted = pod_of(RESTART_ALL_NEVER, NULL);
+        json_auto_t *s = build(pod, seen, NULL), *gone = NULL;
+
+        CHECK_STR(json_text_at(s, "phase"), "Running");
+        deleted->deleted_at = NOW;
+        gone = build(deleted, seen, &(struct build){ .is_terminal = true });
+        CHECK_STR(json_text_at(gone, "phase"), "Failed");
+}
+
+static const json_t *status_of_state(const json_t *status, const char *init, const char *state)
+{
+        return json_object_get(json_object_get(of(status, "initContainerStatuses", init), "state"),
+                               state);
+}
+
+TEST(an_init_container_removed_for_a_restart_of_all_counts_once)
+{
+        _cleanup_(pod_unrefp)
+        struct pod *pod = pod_of(RESTART_ALL_INIT, NULL);
+        static const char seen[] = "{" UP ",'c':" RUNNING ",'t':" EXIT(88) "}";
+        json_auto_t *first =
+                build(pod, seen,
+                      &(struct build){ .previous = "{'initContainerStatuses':[{'name':"
+                                                   "'n','restartCount':0,'state':{"
+                                                   "'terminated':{'exitCode':0}}}]}" });
+        _cleanup_free_ char *previous = json_dumps(first, JSON_COMPACT);
+        json_auto_t *second = build(pod, seen, &(struct build){ .previous = previous });
+
+        CHECK_INT(json_integer_value(
+                          json_object_get(of(first, "initContainerStatuses", "n"), "restartCount")),
+                  1);
+        CHECK_INT(json_integer_value(json_object_get(of(second, "initContainerStatuses", "n"),
+                                                     "restartCount")),
+                  1);
+        CHECK(status_of_state(second, "n", "waiting") &&
+              !status_of_state(second, "n", "terminated"));
 }
