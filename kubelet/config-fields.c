@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/usec.h"
 #include "kubelet/decode.h"
+#include "kubelet/pull-record.h"
 
 #define FIELD(member) offsetof(struct kubelet_config, member)
 
@@ -39,6 +40,7 @@ void config_init(struct kubelet_config *c)
                 .registry_qps = 5,
                 .registry_burst = 10,
                 .image_min_gc_age_usec = 2 * USEC_PER_MINUTE,
+                .pull_verification = PULL_NEVER_VERIFY_PRELOADED,
                 .image_gc_high_percent = 85,
                 .image_gc_low_percent = 80,
                 .log_max_size = INT64_C(10) << 20,
@@ -213,6 +215,8 @@ const struct json_field config_fields[] = {
         { "nodeLeaseDurationSeconds",        config_decode_i32,     FIELD(node_lease_duration_sec), 0, &zero_up },
         { "imageMinimumGCAge",               config_decode_span,        FIELD(image_min_gc_age_usec), 0, NULL },
         { "imageMaximumGCAge",               config_decode_span,        FIELD(image_max_gc_age_usec), 0, NULL },
+        { "imagePullCredentialsVerificationPolicy", decode_named, FIELD(pull_verification), 0, pull_verifications },
+        { "preloadedImagesVerificationAllowlist", decode_strv, FIELD(pull_allowlist), 0, NULL },
         { "imageGCHighThresholdPercent",     decode_i32,         FIELD(image_gc_high_percent), 0, &percent },
         { "imageGCLowThresholdPercent",      decode_i32,         FIELD(image_gc_low_percent), 0, &percent },
         { "cgroupRoot",                      decode_text,        FIELD(cgroup_root), 0, NULL },
@@ -298,7 +302,6 @@ static const struct ignored_field {
         { "imageGCLowThresholdPercent", "80", NULL },
         { "imageMaximumGCAge", NULL, NULL },
         { "imageMinimumGCAge", "\"2m\"", NULL },
-        { "imagePullCredentialsVerificationPolicy", "\"NeverVerifyPreloadedImages\"", NULL },
         { "imageServiceEndpoint", NULL, NULL },
         { "iptablesDropBit", "15", NULL },
         { "iptablesMasqueradeBit", "14", NULL },
@@ -314,7 +317,6 @@ static const struct ignored_field {
         { "memoryReservationPolicy", "\"None\"", NULL },
         { "memorySwap.swapBehavior", "\"NoSwap\"", NULL },
         { "memoryThrottlingFactor", "0.9", NULL },
-        { "preloadedImagesVerificationAllowlist", NULL, NULL },
         { "protectKernelDefaults", NULL, NULL },
         { "qosReserved", NULL, NULL },
         { "readOnlyPort", NULL, NULL },

@@ -9,6 +9,7 @@
 #include "kubelet/config-fields.h"
 #include "kubelet/config-print.h"
 #include "kubelet/eviction.h"
+#include "kubelet/pull-record.h"
 
 int config_merge(json_t *base, const json_t *patch)
 {
@@ -313,6 +314,22 @@ static int check_rest(const struct kubelet_config *c, const json_t *document, st
         return 0;
 }
 
+static int check_pulls(const struct kubelet_config *c, struct err *err)
+{
+        if (c->pull_allowlist && *c->pull_allowlist &&
+            c->pull_verification != PULL_NEVER_VERIFY_ALLOWLISTED)
+                return bad(err, "preloadedImagesVerificationAllowlist", *c->pull_allowlist,
+                           "needs imagePullCredentialsVerificationPolicy "
+                           "NeverVerifyAllowlistedImages");
+        STRV_FOREACH (pattern, c->pull_allowlist) {
+                int r = pull_pattern_check(*pattern, err);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int validate(const struct kubelet_config *c, const json_t *document, struct err *err)
 {
         int r = check_pod_logs_dir(c->pod_logs_dir, err);
@@ -333,6 +350,8 @@ static int validate(const struct kubelet_config *c, const json_t *document, stru
                 r = check_reserved(&c->kube_reserved, "kubeReserved", err);
         if (r == 0)
                 r = check_network(c, err);
+        if (r == 0)
+                r = check_pulls(c, err);
         return r < 0 ? r : check_rest(c, document, err);
 }
 
@@ -406,7 +425,8 @@ void kubelet_config_done(struct kubelet_config *c)
                                 c->configz };
         char **const lists[] = {
                 c->tls_cipher_suites,      c->cluster_dns, c->enforce_node_allocatable,
-                c->allowed_unsafe_sysctls, c->ignored,     c->unknown
+                c->allowed_unsafe_sysctls, c->ignored,     c->unknown,
+                c->pull_allowlist
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

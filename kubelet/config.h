@@ -69,6 +69,8 @@ struct kubelet_config {
         int64_t pod_pids_limit; /* -1: none */
         bool single_process_oom_kill, fail_swap_on, swap_limited, protect_kernel_defaults;
         bool local_storage_isolation;
+        int pull_verification; /* enum pull_verification */
+        char **pull_allowlist; /* NULL */
         int32_t oom_score_adj;
         int64_t max_open_files;
         struct string_map system_reserved, kube_reserved; /* quantities */

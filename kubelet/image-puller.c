@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "kubelet/pod-log.h"
+#include "kubelet/pull-records.h"
 
 #define BACKOFF_FIRST_USEC (10 * USEC_PER_SEC)
 #define BACKOFF_MAX_USEC   (300 * USEC_PER_SEC)
@@ -20,14 +21,18 @@ struct pull_backoff {         /* of one image for one pod */
 
 struct image_puller {
         const struct context *ctx;
-        struct map *backoffs; /* "<pod uid>_<image>" -> struct pull_backoff, owned */
+        struct map *backoffs;         /* "<pod uid>_<image>" -> struct pull_backoff, owned */
+        struct pull_records *records; /* owned */
 };
 
 struct image_need {
         struct image_puller *puller;
-        struct pod *pod;          /* one reference */
-        struct image_wanted what; /* its strings are the pod's */
-        struct runtime_op *op;    /* owned */
+        struct pod *pod;             /* one reference */
+        struct image_wanted what;    /* its strings are the pod's */
+        char *name;                  /* owned: normalized reference of a pull under way */
+        struct pull_origin *origins; /* owned, with their strings: of the pull's credentials */
+        size_t n_origins;
+        struct runtime_op *op; /* owned */
         usec_t asked_at;
         image_ready_fn ready;
         void *userdata;
@@ -106,6 +111,12 @@ static struct image_need *wait_free(struct image_need *w)
         if (!w)
                 return NULL;
         runtime_op_abandon(w->op);
+        if (w->op)
+                pull_records_abandon(w->puller->records, w->name);
+        for (size_t i = 0; i < w->n_origins; i++)
+                pull_origin_done(&w->origins[i]);
+        free(w->origins);
+        free(w->name);
         pod_unref(w->pod);
         free(w);
         return NULL;
@@ -152,6 +163,11 @@ static void on_pulled(int r, const struct image_pull_result *result, const struc
         const char *reason;
 
         w->op = NULL;
+        pull_records_end(w->puller->records, w->name, r >= 0 ? result->id : NULL,
+                         r >= 0 && result->auth_index >= 0 &&
+                                         (size_t)result->auth_index < w->n_origins
+                                 ? &w->origins[result->auth_index]
+                                 : NULL);
         if (r >= 0) {
                 _cleanup_free_ char *key = backoff_key(w->pod, w->what.image);
                 struct pull_backoff *b = key ? map_get(w->puller->backoffs, key) : NULL;
@@ -247,11 +263,34 @@ static int start_pull(struct image_need *w, const struct pull_auths *auths)
         pod_event(ctx, w->pod, w->what.container, EVENT_NORMAL, "Pulling", "Pulling image \"%s\"",
                   w->what.image);
         w->asked_at = now_monotonic();
+        w->origins = pull_auths_origins(auths);
+        if (!w->origins)
+                return -ENOMEM;
+        w->n_origins = auths->n;
+        r = pull_records_begin(w->puller->records, w->name, &err);
+        if (r < 0) {
+                log_container_warn(w->pod, name_of(w), 0, "%s", err_text(&err));
+                return r;
+        }
         r = image_pull(ctx->rt, w->what.image, auths->auths, auths->n, on_pulled, w, &w->op, &err);
         if (r < 0)
                 log_container_warn(w->pod, name_of(w), r, "Failed to start the pull of '%s': %s",
                                    w->what.image, err_text(&err));
+        if (r < 0)
+                pull_records_end(w->puller->records, w->name, NULL, NULL);
         return r;
+}
+
+/* What is here may be somebody else's: then it is as if it were not, and the registry decides. */
+static const struct image_info *find_present(const struct image_need *w,
+                                             const struct pull_auths *auths)
+{
+        const struct image_info *image = image_find(w->puller->ctx->rt, w->name);
+
+        return image && w->what.pull_policy != POD_PULL_ALWAYS &&
+                               !pull_records_allow(w->puller->records, w->name, image->id, auths)
+                       ? NULL
+                       : image;
 }
 
 int image_ensure(struct image_puller *p, struct pod *pod, const struct image_wanted *what,
@@ -259,21 +298,24 @@ int image_ensure(struct image_puller *p, struct pod *pod, const struct image_wan
                  struct image_need **ret)
 {
         _cleanup_err_ struct err err = { 0 };
-        _cleanup_free_ char *name = NULL;
         struct image_need *w = calloc(1, sizeof *w);
         const struct image_info *image;
         int r;
 
         if (!w)
                 return -ENOMEM;
-        *w = (struct image_need){ p, pod_ref(pod), *what, NULL, 0, ready, userdata };
+        *w = (struct image_need){ .puller = p,
+                                  .pod = pod_ref(pod),
+                                  .what = *what,
+                                  .ready = ready,
+                                  .userdata = userdata };
         *ret = NULL;
-        if (image_normalize(what->image, &name, &err) < 0) {
+        if (image_normalize(what->image, &w->name, &err) < 0) {
                 tell_invalid(w, &err);
                 wait_free(w);
                 return 0;
         }
-        image = image_find(p->ctx->rt, name);
+        image = find_present(w, auths);
         if (what->pull_policy == POD_PULL_NEVER && !image) {
                 tell_never(w);
         } else if (image && what->pull_policy != POD_PULL_ALWAYS) {
@@ -291,18 +333,26 @@ int image_ensure(struct image_puller *p, struct pod *pod, const struct image_wan
         return 0;
 }
 
+void image_puller_images_changed(struct image_puller *p)
+{
+        pull_records_prune(p->records);
+}
+
 int image_puller_new(const struct context *ctx, struct image_puller **ret, struct err *err)
 {
+        _cleanup_(image_puller_freep)
         struct image_puller *p = calloc(1, sizeof *p);
+        int r;
 
-        if (p)
-                p->backoffs = map_new();
-        if (!p || !p->backoffs) {
-                free(p);
+        if (!p)
                 return err_sys(err, -ENOMEM, "start the image puller");
-        }
-        p->ctx = ctx;
-        *ret = p;
+        *p = (struct image_puller){ .ctx = ctx, .backoffs = map_new() };
+        if (!p->backoffs)
+                return err_sys(err, -ENOMEM, "start the image puller");
+        r = pull_records_new(ctx, &p->records, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(p);
         return 0;
 }
 
@@ -311,6 +361,7 @@ struct image_puller *image_puller_free(struct image_puller *p)
         if (!p)
                 return NULL;
         map_free_with(p->backoffs, backoff_free);
+        pull_records_free(p->records);
         free(p);
         return NULL;
 }

@@ -21,6 +21,9 @@ int image_puller_new(const struct context *ctx, struct image_puller **ret, struc
 struct image_puller *image_puller_free(struct image_puller *p);
 DEFINE_CLEANUP(struct image_puller *, image_puller_free)
 
+/* Images have come or gone. */
+void image_puller_images_changed(struct image_puller *p);
+
 struct image_wanted {
         const struct pod_container *container; /* whose events they are; NULL: the pod's */
         const char *image;                     /* the reference; the pod's */

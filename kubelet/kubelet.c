@@ -291,6 +291,8 @@ static void on_image_changed(void *userdata)
 
         if (k->node_status)
                 node_status_changed(k->node_status);
+        if (k->puller)
+                image_puller_images_changed(k->puller);
 }
 
 static void on_services_synced(void *userdata)

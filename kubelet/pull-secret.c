@@ -14,15 +14,45 @@ static void wipe_free(const char *s)
         free((char *)s);
 }
 
+void pull_origin_done(struct pull_origin *o)
+{
+        free(o->uid);
+        free(o->namespace);
+        free(o->name);
+        *o = (struct pull_origin){ 0 };
+}
+
 void pull_auths_done(struct pull_auths *a)
 {
         for (size_t i = 0; i < a->n; i++) {
                 wipe_free(a->auths[i].username);
                 wipe_free(a->auths[i].password);
                 wipe_free(a->auths[i].identity_token);
+                pull_origin_done(&a->origins[i]);
         }
         free(a->auths);
+        free(a->origins);
         *a = (struct pull_auths){ 0 };
+}
+
+struct pull_origin *pull_auths_origins(const struct pull_auths *a)
+{
+        struct pull_origin *copy = calloc(a->n + 1, sizeof *copy);
+        bool failed = !copy;
+
+        for (size_t i = 0; i < a->n && !failed; i++) {
+                copy[i].uid = strdup(a->origins[i].uid);
+                copy[i].namespace = strdup(a->origins[i].namespace);
+                copy[i].name = strdup(a->origins[i].name);
+                memcpy(copy[i].hash, a->origins[i].hash, sizeof copy[i].hash);
+                failed = !copy[i].uid || !copy[i].namespace || !copy[i].name;
+        }
+        if (!failed)
+                return copy;
+        for (size_t i = 0; copy && i < a->n; i++)
+                pull_origin_done(&copy[i]);
+        free(copy);
+        return NULL;
 }
 
 /* "https://host:port/path" without scheme, trailing slash and the API version old files carry. */
@@ -81,23 +111,58 @@ static bool registry_matches(const char *key, const char *image)
         return startswith(image + image_n, clean + key_n) != NULL;
 }
 
-static int add(struct pull_auths *a, char *username, char *password, char *token)
+/* Of what the credential is, so that the same one in another Secret is known again. */
+static int hash_of(const struct image_auth *auth, char ret[static SHA256_HEX_SIZE])
 {
-        struct image_auth *grown = realloc(a->auths, (a->n + 1) * sizeof *grown);
+        const char *parts[] = { auth->username, auth->password, auth->identity_token };
+        _cleanup_strbuf_ struct strbuf b = { 0 };
+        int r;
 
-        if (!grown) {
+        for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+                strbuf_addf(&b, "%zu:%s", parts[i] ? strlen(parts[i]) : 0,
+                            parts[i] ? parts[i] : "");
+        r = b.failed ? -ENOMEM : sha256_hex(b.data, b.len, ret);
+        if (b.data)
+                explicit_bzero(b.data, b.len);
+        return r;
+}
+
+static int fill_origin(struct pull_origin *o, const json_t *secret, const struct image_auth *auth)
+{
+        const json_t *metadata = json_object_get(secret, "metadata");
+        const char *uid = json_text_at(metadata, "uid"), *name = json_text_at(metadata, "name"),
+                   *namespace = json_text_at(metadata, "namespace");
+
+        o->uid = strdup(uid ? uid : "");
+        o->namespace = strdup(namespace ? namespace : "");
+        o->name = strdup(name ? name : "");
+        return o->uid && o->namespace && o->name ? hash_of(auth, o->hash) : -ENOMEM;
+}
+
+/* Takes the three strings. */
+static int add(struct pull_auths *a, const json_t *secret, char *username, char *password,
+               char *token)
+{
+        struct image_auth *auths = realloc(a->auths, (a->n + 1) * sizeof *auths);
+        struct pull_origin *origins = realloc(a->origins, (a->n + 1) * sizeof *origins);
+
+        a->auths = auths ? auths : a->auths;
+        a->origins = origins ? origins : a->origins;
+        if (!auths || !origins) {
                 wipe_free(username);
                 wipe_free(password);
                 wipe_free(token);
                 return -ENOMEM;
         }
-        a->auths = grown;
-        a->auths[a->n++] = (struct image_auth){ username, password, token };
-        return 0;
+        auths[a->n] = (struct image_auth){ username, password, token };
+        origins[a->n] = (struct pull_origin){ 0 };
+        a->n++;
+        return fill_origin(&origins[a->n - 1], secret, &auths[a->n - 1]);
 }
 
 /* { username, password } or { auth: base64("user:password") } or { identitytoken }. */
-static int add_entry(struct pull_auths *a, const json_t *entry, struct err *err)
+static int add_entry(struct pull_auths *a, const json_t *secret, const json_t *entry,
+                     struct err *err)
 {
         const char *user = json_text_at(entry, "username"),
                    *password = json_text_at(entry, "password");
@@ -118,21 +183,21 @@ static int add_entry(struct pull_auths *a, const json_t *entry, struct err *err)
                 password = strndup(password, strcspn(password, "\n"));
                 user = strdup(user);
                 explicit_bzero(decoded, n);
-                return add(a, (char *)user, (char *)password, strdup_null(token));
+                return add(a, secret, (char *)user, (char *)password, strdup_null(token));
         }
         if (!user && !token)
                 return 0;
-        return add(a, strdup_null(user), strdup_null(password), strdup_null(token));
+        return add(a, secret, strdup_null(user), strdup_null(password), strdup_null(token));
 }
 
-static int add_matching(struct pull_auths *a, const json_t *registries, const char *image,
-                        struct err *err)
+static int add_matching(struct pull_auths *a, const json_t *secret, const json_t *registries,
+                        const char *image, struct err *err)
 {
         const char *key;
         json_t *entry;
 
         json_object_foreach ((json_t *)registries, key, entry) {
-                int r = registry_matches(key, image) ? add_entry(a, entry, err) : 0;
+                int r = registry_matches(key, image) ? add_entry(a, secret, entry, err) : 0;
 
                 if (r < 0)
                         return err_wrap(err, r, "registry '%s'", key);
@@ -159,8 +224,8 @@ int pull_auths_add(struct pull_auths *a, const json_t *secret, const char *image
                 r = json_parse((char *)decoded, n, false, &root, err);
                 explicit_bzero(decoded, n);
                 if (r == 0)
-                        r = add_matching(a, i == 0 ? json_object_get(root, "auths") : root, image,
-                                         err);
+                        r = add_matching(a, secret, i == 0 ? json_object_get(root, "auths") : root,
+                                         image, err);
                 if (r < 0)
                         return err_wrap(err, r, "%s", keys[i]);
         }

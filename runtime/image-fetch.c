@@ -103,7 +103,8 @@ static bool is_known(const struct pull *p, const char *digest)
 
 static int send_present(struct pull *p, const char *digest, struct err *err)
 {
-        struct wire_message m = { .type = WIRE_PRESENT };
+        struct wire_message m = { .type = WIRE_PRESENT,
+                                  .index = (uint32_t)(registry_auth_index(p->registry) + 1) };
         int r;
 
         snprintf(m.digest, sizeof m.digest, "%s", digest);

@@ -148,7 +148,7 @@ static int decode_u64(const json_t *v, void *member, const void *arg, struct err
 
 static const struct json_range uid_range = { 1, UINT32_MAX - 1 }, parallel_range = { 1, 16 },
                                stall_range = { 1, 3600 }, index_range = { 0, MANIFEST_LAYERS_MAX },
-                               auth_range = { -1, 1024 };
+                               auth_range = { -1, IMAGE_AUTHS_MAX };
 
 static const struct json_field
         job_fields[] = { /* clang-format off */
@@ -405,9 +405,11 @@ static const struct json_field progress_fields[] = {
         {}
 }; /* clang-format on */
 
-static const struct json_field present_fields[] = { /* clang-format off */
+static const struct json_field
+        present_fields[] = { /* clang-format off */
         { "manifest_digest", decode_digest, offsetof(struct image_present, manifest_digest), JSON_REQUIRED },
         { "index_digest",    decode_digest, offsetof(struct image_present, index_digest),    JSON_OPTIONAL },
+        { "auth_index",      decode_i32,    offsetof(struct image_present, auth_index),      JSON_OPTIONAL, &auth_range },
         {}
 }; /* clang-format on */
 
@@ -471,6 +473,7 @@ static int event_from_json(const json_t *root, struct image_event *e, struct err
         }
         if ((v = json_object_get(root, "present"))) {
                 e->kind = IMAGE_EVENT_PRESENT;
+                e->present.auth_index = -1;
                 return json_decode(v, present_fields, &e->present, err);
         }
         if ((v = json_object_get(root, "error"))) {
@@ -555,9 +558,9 @@ char *image_event_to_line(const struct image_event *e)
                 root = json_pack("{s:o}", "image", image_event_image_to_json(&e->image));
                 break;
         case IMAGE_EVENT_PRESENT:
-                root = json_pack("{s:{s:s, s:s*}}", "present", "manifest_digest",
+                root = json_pack("{s:{s:s, s:s*, s:i}}", "present", "manifest_digest",
                                  e->present.manifest_digest, "index_digest",
-                                 e->present.index_digest);
+                                 e->present.index_digest, "auth_index", e->present.auth_index);
                 break;
         case IMAGE_EVENT_ERROR:
                 root = json_pack("{s:{s:i, s:s, s:o}}", "error", "errno", -e->error, "kind",

@@ -100,6 +100,7 @@ struct image_layer_event {
         uint64_t size, unpacked_size, disk_bytes, n_inodes;
         bool root_is_opaque;
 };
+enum { IMAGE_AUTHS_MAX = 1024 };
 struct image_event_image {
         char *id, *manifest_digest; /* owned; valid digests; manifest_digest may be NULL (import) */
         char *index_digest;         /* the tag led to this index; NULL: to the manifest itself */
@@ -127,6 +128,7 @@ struct image_event {
         struct image_layer_event layer;
         struct image_event_image image;
         struct image_present {
+                int32_t auth_index; /* as above */
                 char *manifest_digest,
                         *index_digest; /* owned; of an image or an index; may be NULL */
         } present;

@@ -43,6 +43,7 @@ struct pull {
         int error; /* negative errno: the first */
         struct err err;
         char *image_id; /* owned: what came of it */
+        int auth_index; /* the pull secret that the registry wanted; -1: none */
         struct imported {
                 char *id;                /* owned */
                 char **names, **refused; /* owned */
@@ -275,12 +276,14 @@ static int on_image(struct pull *p, struct image_event_image *what, struct err *
         _cleanup_free_ char *digest = strdup_null(what->index_digest ? what->index_digest
                                                                      : what->manifest_digest);
         bool was_here = what->id && map_get(p->store->images, what->id);
+        const int auth_index = what->auth_index;
         struct imported *note;
         struct image *image;
         int r = image_store_add_image(p->store, p->dir_fd, what, &image, err);
 
         if (r < 0)
                 return r;
+        p->auth_index = auth_index;
         if (!p->key)
                 r = add_imported(p, image->what.id, was_here, &note) < 0
                             ? err_sys(err, -ENOMEM, "import")
@@ -305,6 +308,7 @@ static int on_present(struct pull *p, const struct image_present *present, struc
                 return err_set(err, -EAGAIN, "the image was removed while it was looked for");
         if (!p->key)
                 return err_set(err, -EBADMSG, "an import of nothing");
+        p->auth_index = present->auth_index;
         r = name_pulled(p, image, p->ref.digest ? p->ref.digest : digest, err);
         if (r == 0 && free_and_strdup(&p->image_id, image->what.id) < 0)
                 r = err_sys(err, -ENOMEM, "name image");
@@ -407,7 +411,7 @@ static void tell(struct pull *p, int r, const struct image *image)
                 list_remove(&w->node);
                 if (r == 0)
                         result = (struct image_pull_result){ image->info.id, image->info.size,
-                                                             image->what.auth_index, imported,
+                                                             p->auth_index, imported,
                                                              imported ? p->n_imported : 0 };
                 if (!w->op.abandoned)
                         w->done(r, r == 0 ? &result : NULL, &p->err, w->userdata);
@@ -600,7 +604,9 @@ static struct pull *pull_new(struct image_store *s)
 
         if (!p)
                 return NULL;
-        *p = (struct pull){ .store = s, .archive_fd = -1, .dir_fd = -1, .events_fd = -1 };
+        *p = (struct pull){
+                .store = s, .archive_fd = -1, .dir_fd = -1, .events_fd = -1, .auth_index = -1
+        };
         list_init(&p->waits);
         return p;
 }

@@ -463,7 +463,8 @@ static int on_fetcher_message(struct supervisor *s, const struct wire_message *m
 {
         struct image_event present = {
                 .kind = IMAGE_EVENT_PRESENT,
-                .present = { (char *)m->digest,
+                .present = { m->index > IMAGE_AUTHS_MAX ? -1 : (int32_t)m->index - 1,
+                             (char *)m->digest,
                              m->index_digest[0] ? (char *)m->index_digest : NULL },
         };
         int r;

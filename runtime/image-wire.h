@@ -12,8 +12,10 @@ enum wire_type {
         WIRE_WANT, /* layer .index of .of: .digest ("" unknown), .diff_id, .size, .compression */
         WIRE_PROGRESS, /* layer .index of .of: .bytes of .size are fetched */
         WIRE_IMAGE, /* all layers are on their way; descriptors: image as JSON, manifest, config */
-        WIRE_PRESENT, /* .digest, found through .index_digest or "", is known: nothing to do */
-        WIRE_DONE,    /* no more will come */
+        /* .digest, found through .index_digest or "", is known: nothing to do; the registry wanted
+         * pull secret .index - 1, or none */
+        WIRE_PRESENT,
+        WIRE_DONE, /* no more will come */
         /* supervisor to fetcher, the answer to WIRE_WANT */
         WIRE_HAVE, /* not needed */
         WIRE_PIPE, /* descriptor: write the layer's bytes there */

@@ -42,6 +42,41 @@ TEST(credentials_are_taken_for_the_registry_they_name_only)
         }
 }
 
+/* So that a record of who pulled an image knows them again. */
+TEST(a_credential_is_known_by_its_secret_and_by_a_hash_of_what_it_is)
+{
+        static const char *const configs[] = {
+                "{\"auths\":{\"r.io\":{\"username\":\"a\",\"password\":\"bc\"}}}",
+                "{\"auths\":{\"r.io\":{\"auth\":\"YTpiYw==\"}}}", /* the same, said otherwise */
+                "{\"auths\":{\"r.io\":{\"username\":\"ab\",\"password\":\"c\"}}}",
+        };
+        _cleanup_(pull_auths_done)
+        struct pull_auths a = { 0 };
+        struct pull_origin *copy;
+
+        for (size_t i = 0; i < ARRAY_SIZE(configs); i++) {
+                json_auto_t *s = secret(configs[i]);
+
+                json_object_set_new(s, "metadata",
+                                    json_pack("{s:s, s:s, s:s}", "uid", "u1", "namespace", "ns",
+                                              "name", "pull"));
+                CHECK_INT(pull_auths_add(&a, s, "r.io/x:1", NULL), 0);
+        }
+        CHECK_INT(a.n, 3);
+        CHECK_STR(a.origins[0].uid, "u1");
+        CHECK_STR(a.origins[0].namespace, "ns");
+        CHECK_STR(a.origins[0].name, "pull");
+        CHECK_INT(strlen(a.origins[0].hash), 64);
+        CHECK_STR(a.origins[0].hash, a.origins[1].hash);
+        CHECK(!streq(a.origins[0].hash, a.origins[2].hash));
+        copy = pull_auths_origins(&a);
+        CHECK(copy);
+        CHECK_STR(copy[2].hash, a.origins[2].hash);
+        for (size_t i = 0; i < a.n; i++)
+                pull_origin_done(&copy[i]);
+        free(copy);
+}
+
 TEST(a_malformed_secret_is_told_by_key_and_rule)
 {
         _cleanup_(pull_auths_done)

@@ -76,6 +76,8 @@ YAML
                 for registry in docker.io registry.k8s.io quay.io ghcr.io gcr.io "$REGISTRY"; do
                         printf '  "%s": {endpoint: ["http://%s"]}\n' "$registry" "$REGISTRY"
                 done
+                # one that test-pull-secrets starts, and that knows who asks
+                printf '  "%s": {endpoint: ["http://%s"]}\n' "$HUB_IP:5002" "$HUB_IP:5002"
         } >"$here/registries.yaml"
 }
 
