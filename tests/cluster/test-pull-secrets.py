@@ -83,7 +83,7 @@ def what_was_pulled_with_a_secret_is_for_who_has_it(t):
     t.run("fourth", forever(image), imagePullSecrets=[{"name": "same-again"}], **node)
     t.wait_ready("fourth")
     t.run("late", forever(image), **node)
-    t.waiting("late", "ErrImagePull")
+    t.waiting("late", "ImagePullBackOff")
 
 
 @test
