@@ -1,5 +1,6 @@
 #include "kubelet/admission.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -284,6 +285,40 @@ static int check_resources(const struct pod *pod, const struct admission_node *n
         }
         amounts_done(&wanted);
         return r;
+}
+
+int admission_shortage(const struct pod *pod, const struct admission_node *node,
+                       const struct pod *const *others, size_t n_others,
+                       struct preemption_need ret[static PREEMPTION_NEEDS_MAX])
+{
+        const struct {
+                const char *name;
+                int64_t capacity;
+        } known[] = { { "cpu", node->allocatable.cpu_milli },
+                      { "memory", node->allocatable.memory_bytes },
+                      { "ephemeral-storage", node->allocatable.ephemeral_bytes } };
+        _cleanup_(amounts_done)
+        struct amounts wanted = { 0 };
+        int n = 0;
+
+        static_assert(ARRAY_SIZE(known) + 1 <= PREEMPTION_NEEDS_MAX, "a need has no room");
+        if (pod_requests(pod, &wanted) < 0)
+                return -ENOMEM;
+        if (n_others + 1 > node->max_pods)
+                ret[n++] = (struct preemption_need){ "pods", (int64_t)n_others + 1 -
+                                                                     (int64_t)node->max_pods };
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+                int64_t request = amounts_get(&wanted, known[i].name), used;
+
+                if (request <= 0)
+                        continue;
+                if (sum_used(known[i].name, others, n_others, &used) < 0)
+                        return -ENOMEM;
+                if (request > known[i].capacity - used)
+                        ret[n++] = (struct preemption_need){ known[i].name,
+                                                             request - (known[i].capacity - used) };
+        }
+        return n;
 }
 
 static bool is_any_ip(const char *ip)

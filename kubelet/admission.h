@@ -6,6 +6,7 @@
 #pragma once
 #include "kubelet/field-path.h"
 #include "kubelet/pod.h"
+#include "kubelet/preemption.h"
 
 struct admission_node {
         const json_t
@@ -30,6 +31,11 @@ void admission_refusal_done(struct admission_refusal *r);
 int admission_check(const struct pod *pod, const struct admission_node *node,
                     const struct pod *const *others, size_t n_others,
                     struct admission_refusal *ret);
+/* What of the node's resources the pod would need and others have; how many, 0 to
+ * PREEMPTION_NEEDS_MAX. -ENOMEM. */
+int admission_shortage(const struct pod *pod, const struct admission_node *node,
+                       const struct pod *const *others, size_t n_others,
+                       struct preemption_need ret[static PREEMPTION_NEEDS_MAX]);
 /* Does the pod's nodeSelector and required node affinity fit these labels (and this name)? */
 bool admission_matches_node(const struct pod *pod, const json_t *labels, const char *node_name);
 /* Normal form of a sysctl's name ("kernel/shm_rmid_forced" is "kernel.shm_rmid_forced"); owned. */

@@ -16,6 +16,7 @@
 #include "kubelet/pod-explain.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/pod-observe.h"
+#include "kubelet/pod-room.h"
 #include "kubelet/pod-status.h"
 #include "kubelet/qos.h"
 
@@ -34,6 +35,7 @@ struct entry { /* one uid */
         bool removed;     /* its source has it no more */
         bool gone;        /* the API said so, the watch, which tells older news first, not yet */
         bool delete_told; /* the status writer was told to delete the object */
+        bool awaits_room; /* critical, and others are on their way out for it */
 };
 
 struct pod_manager {
@@ -45,6 +47,7 @@ struct pod_manager {
         struct orphans *orphans;
         sd_event_source *trim;   /* owned; runs while pods have been forgotten */
         sd_event_source *resize; /* owned; when to look at resizes again that are waited for */
+        sd_event_source *room;   /* owned; a pod has ended: is there room for who awaits it? */
 };
 
 static void entry_free(void *value)
@@ -161,6 +164,7 @@ static void on_finished(_unused_ struct pod_worker *w, void *userdata)
 {
         struct entry *e = userdata;
 
+        sd_event_source_set_enabled(e->manager->room, SD_EVENT_ONESHOT);
         if (e->removed)
                 forget(e);
         else
@@ -183,8 +187,9 @@ static struct active_pods collect_active(const struct pod_manager *m, const stru
         if (!a.pods)
                 return a;
         MAP_FOREACH (uid, e, m->entries)
-                if (e->pod != except && e->worker &&
-                    pod_worker_state(e->worker) < POD_WORKER_TERMINATED)
+                if (e->pod != except &&
+                    (e->awaits_room ||
+                     (e->worker && pod_worker_state(e->worker) < POD_WORKER_TERMINATED)))
                         a.pods[a.n++] = e->pod;
         return a;
 }
@@ -210,12 +215,9 @@ static bool has_remains(const struct pod_manager *m, const char *uid)
         return search.found;
 }
 
-/* @pod, a version of @e's, against all others: 0, or 1 and why not. */
-static int admit(const struct entry *e, const struct pod *pod, struct admission_refusal *refusal)
+static struct admission_node node_now(const struct pod_manager *m)
 {
-        struct pod_manager *m = e->manager;
         const struct context *ctx = m->ctx;
-        struct active_pods active = collect_active(m, e->pod);
         struct admission_node node = {
                 .node = m->options.node(m->options.userdata),
                 .name = ctx->node_name,
@@ -227,12 +229,59 @@ static int admit(const struct entry *e, const struct pod *pod, struct admission_
                 .disk_pressure = node_pressure_has(ctx->pressure, EVICTION_DISK_PRESSURE),
                 .pid_pressure = node_pressure_has(ctx->pressure, EVICTION_PID_PRESSURE),
         };
-        int r;
 
         ctx->allocatable(&node.allocatable, ctx->userdata);
-        r = active.pods ? admission_check(pod, &node, active.pods, active.n, refusal) : -ENOMEM;
+        return node;
+}
+
+/* @pod, a version of @e's, against all others: 0, or 1 and why not. */
+static int admit(const struct entry *e, const struct pod *pod, struct admission_refusal *refusal)
+{
+        const struct admission_node node = node_now(e->manager);
+        struct active_pods active = collect_active(e->manager, e->pod);
+        int r = active.pods ? admission_check(pod, &node, active.pods, active.n, refusal) : -ENOMEM;
+
         free(active.pods);
         return r;
+}
+
+/* ---- room for critical pods ---- */
+
+static int make_room(struct entry *e, struct admission_refusal *refusal)
+{
+        const struct admission_node node = node_now(e->manager);
+        struct active_pods active = collect_active(e->manager, e->pod);
+        int r = active.pods
+                        ? pod_room_make(e->pod, &node, active.pods, active.n, e->manager, refusal)
+                        : -ENOMEM;
+
+        free(active.pods);
+        e->awaits_room = r > 0;
+        return r;
+}
+
+static void begin(struct entry *e);
+
+/* What was preempted has ended, all of it: those that wait for it begin. */
+static int on_room(_unused_ sd_event_source *s, void *userdata)
+{
+        struct pod_manager *m = userdata;
+        _cleanup_strv_ char **uids = map_keys(m->entries);
+        const char *uid;
+        struct entry *e;
+
+        MAP_FOREACH (uid, e, m->entries)
+                if (e->worker && pod_worker_makes_room(e->worker))
+                        return 0;
+        STRV_FOREACH (one, uids) {
+                e = map_get(m->entries, *one);
+                if (!e || !e->awaits_room)
+                        continue;
+                e->awaits_room = false;
+                if (!e->removed && !e->gone && !e->worker)
+                        begin(e);
+        }
+        return 0;
 }
 
 /* 1: refused, and the refusal is kept, told and written. */
@@ -245,6 +294,13 @@ static int check_admission(struct entry *e)
 
         if (r <= 0)
                 return r;
+        if (pod_is_critical(e->pod) && startswith(refusal.reason, "OutOf")) {
+                r = make_room(e, &refusal);
+                if (r != 0) {
+                        admission_refusal_done(&refusal);
+                        return r < 0 ? r : 1;
+                }
+        }
         log_pod_warn(e->pod, 0, "Refused: %s: %s", refusal.reason, refusal.message);
         pod_event(ctx, e->pod, NULL, EVENT_WARNING, refusal.reason, "%s", refusal.message);
         e->refusal = pod_status_rejected(e->pod, refusal.reason, refusal.message, now_realtime());
@@ -471,7 +527,7 @@ static void update(struct entry *e, struct pod *pod)
                 pod_worker_update(e->worker, e->pod);
         else if (!e->worker && e->refusal)
                 finish_deletion(e);
-        else if (!e->worker && !e->removed && !e->gone && !pod_is_static(pod))
+        else if (!e->worker && !e->removed && !e->gone && !e->awaits_room && !pod_is_static(pod))
                 begin(e); /* it could not be begun before */
         if (differs && waits_for_resize(e))
                 retry_resizes_in(m, 0);
@@ -700,6 +756,10 @@ int pod_manager_new(const struct pod_manager_options *options, struct pod_manage
                                       50 * USEC_PER_MSEC, on_resize_due, m);
         if (r >= 0)
                 r = sd_event_source_set_enabled(m->resize, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(m->ctx->event, &m->room, on_room, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->room, SD_EVENT_OFF);
         if (r < 0)
                 return err_sys(err, r, "start the pod manager");
         r = orphans_new(m->ctx, is_known, m, &m->orphans, err);
@@ -715,6 +775,7 @@ struct pod_manager *pod_manager_free(struct pod_manager *m)
                 return NULL;
         sd_event_source_disable_unref(m->trim);
         sd_event_source_disable_unref(m->resize);
+        sd_event_source_disable_unref(m->room);
         orphans_free(m->orphans);
         map_free_with(m->entries, entry_free);
         map_free_with(m->waiting, free);

@@ -292,7 +292,9 @@ static int add_foreign(struct judging *j)
 
 static int add_disruption(struct judging *j)
 {
-        const char *message = j->in->forced_message ? j->in->forced_message : "";
+        const char *message = j->in->disruption_message ? j->in->disruption_message
+                              : j->in->forced_message   ? j->in->forced_message
+                                                        : "";
         const struct verdict v = { .is_true = true,
                                    .reason = REASON_TERMINATION_BY_KUBELET,
                                    .message = (char *)message };

@@ -34,7 +34,8 @@ struct pod_status_input {
         bool new_sandbox_needed; /* PodReadyToStartContainers is False */
         /* eviction, deadline, preemption: forced phase Failed with these; NULL: none */
         const char *forced_reason, *forced_message;
-        bool disruption_target; /* with reason TerminationByKubelet and forced_message */
+        bool disruption_target; /* with reason TerminationByKubelet and forced_message, or: */
+        const char *disruption_message; /* NULL: forced_message */
 };
 /*
  * New reference, NULL without memory. All of status: lists sorted, times in seconds, termination

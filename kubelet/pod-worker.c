@@ -165,6 +165,13 @@ void pod_worker_decide(struct pod_worker *w, const struct observation *o,
 
 /* ---- status ---- */
 
+#define PREEMPTED_MESSAGE "Pod was preempted by Kubelet to accommodate a critical pod."
+
+static bool was_preempted(const struct pod_worker *w)
+{
+        return w->forced_reason && streq(w->forced_reason, REASON_PREEMPTING);
+}
+
 static struct pod_status_input status_input(const struct pod_worker *w, const struct observation *o,
                                             const struct pod_actions *actions,
                                             const json_t *previous)
@@ -187,6 +194,7 @@ static struct pod_status_input status_input(const struct pod_worker *w, const st
                 .forced_reason = w->forced_reason,
                 .forced_message = w->forced_message,
                 .disruption_target = w->forced_reason && !w->is_own_fault,
+                .disruption_message = was_preempted(w) ? PREEMPTED_MESSAGE : NULL,
         };
 }
 
@@ -544,6 +552,21 @@ bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *messa
         w->is_own_fault = !is_disruption;
         pod_worker_kill(w, grace_sec, REASON_EVICTED, message);
         return true;
+}
+
+void pod_worker_preempt(struct pod_worker *w)
+{
+        static const char message[] = "Preempted in order to admit critical pod";
+
+        if (w->forced_reason || w->state >= POD_WORKER_TERMINATED)
+                return;
+        pod_event(w->ctx, w->pod, NULL, EVENT_WARNING, REASON_PREEMPTING, "%s", message);
+        pod_worker_kill(w, -1, REASON_PREEMPTING, message);
+}
+
+bool pod_worker_makes_room(const struct pod_worker *w)
+{
+        return was_preempted(w) && w->state < POD_WORKER_TERMINATED;
 }
 
 /* More slots when ephemeral containers were added. */

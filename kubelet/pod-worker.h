@@ -70,6 +70,11 @@ bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *messa
  * Return: how many; -ENOENT: no such container; -EINVAL: the pod ends, or has ended.
  */
 int pod_worker_restart(struct pod_worker *w, const char *container, struct err *err);
+/* It has to go, at its own pace, so that a critical pod can come: phase Failed, reason Preempting.
+ */
+void pod_worker_preempt(struct pod_worker *w);
+/* That is under way: what it has is not free yet. */
+bool pod_worker_makes_room(const struct pod_worker *w);
 /* Records, logs and dead containers go too: the pod has left the API. Only when FINISHED. */
 void pod_worker_erase(struct pod_worker *w);
 

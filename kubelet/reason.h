@@ -56,6 +56,7 @@ enum { EXIT_CODE_LOST = 137, EXIT_CODE_START_ERROR = 128 };
 #define REASON_DEADLINE_EXCEEDED_TEXT \
         "Pod was active on the node longer than the specified deadline"
 #define REASON_EVICTED                "Evicted"
+#define REASON_PREEMPTING             "Preempting"
 #define REASON_TERMINATION_BY_KUBELET "TerminationByKubelet"
 
 /* Why a container that could not be started waits. */

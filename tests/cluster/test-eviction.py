@@ -186,3 +186,32 @@ def a_full_disk_costs_the_images_that_nobody_uses(t):
         expect_equal(t.status("uses")["restartCount"], 0, "restarts")
         t.run("again", web(), node=node)
         t.wait_ready("again")
+
+
+@test(alone=True, skiff_only=True)
+def a_critical_pod_finds_room_where_others_have_to_go_for_it(t):
+    node = t.cluster.node_names[0]
+    cores = int(t.cluster.node(node)["status"]["allocatable"]["cpu"].removesuffix("m")) * (
+        1 if t.cluster.node(node)["status"]["allocatable"]["cpu"].endswith("m") else 1000)
+
+    def asks(milli):
+        return {"resources": {"requests": {"cpu": f"{milli}m"}}}
+    t.run("large", shell("c", "forever", **asks(cores * 6 // 10)), node=node)
+    t.run("small", shell("c", "forever", **asks(cores * 3 // 10)), node=node)
+    t.wait_ready("large")
+    t.wait_ready("small")
+    t.run("ordinary", shell("c", "forever", **asks(cores // 2)), node=node)
+    expect_equal(t.wait_phase("ordinary", "Failed")["status"]["reason"], "OutOfcpu", "reason")
+    t.run("critical", shell("c", "forever", **asks(cores // 2)), node=node, priorityClassName="system-cluster-critical")
+    t.wait_ready("critical")
+    seen = t.wait_phase("large", "Failed")
+    expect_equal((seen["status"]["reason"], seen["status"]["message"]),
+                 ("Preempting", "Preempted in order to admit critical pod"), "status")
+    expect_equal(condition(seen, "DisruptionTarget").get("message"),
+                 "Pod was preempted by Kubelet to accommodate a critical pod.", "DisruptionTarget")
+    t.wait_event("large", "Preempting", "^Preempted in order to admit critical pod$")
+    expect_equal(t.pod("small")["status"]["phase"], "Running", brief(t.pod("small")))
+    t.run("too-much", shell("c", "forever", **asks(cores)), node=node, priorityClassName="system-cluster-critical")
+    expect_match(t.wait_phase("too-much", "Failed")["status"]["message"], r"no set of running pods found to reclaim resources: "
+                 r"\[\(res: cpu, q: \d+\), \]$", "message")
+    expect_equal(t.pod("small")["status"]["phase"], "Running", brief(t.pod("small")))
