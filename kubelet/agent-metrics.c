@@ -115,6 +115,40 @@ static void add_requests(struct strbuf *b, const struct kube_session *s)
         }
 }
 
+/* ---- streams ---- */
+
+static void add_streams(struct strbuf *b, const struct remote_counts *execs,
+                        const struct remote_counts *forwards)
+{
+        static const struct {
+                const char *name, *type, *help;
+                size_t offset;
+        } families[] = {
+                { "skiff_streams", "gauge", "Commands, attachments and port-forwards that are open",
+                  offsetof(struct remote_counts, open) },
+                { "skiff_streams_started_total", "counter", "Those that were begun",
+                  offsetof(struct remote_counts, started) },
+                { "skiff_streams_refused_total", "counter",
+                  "Those that were refused because there were too many",
+                  offsetof(struct remote_counts, refused) },
+                { "skiff_streams_broken_total", "counter",
+                  "Those that ended because the client broke a rule or was silent for too long",
+                  offsetof(struct remote_counts, broken) },
+        };
+        static const struct prometheus_label kinds[] = { { "kind", "exec" },
+                                                         { "kind", "portforward" } };
+        const struct remote_counts *const counts[] = { execs, forwards };
+
+        for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+                prometheus_add_head(b, families[f].name, families[f].type, families[f].help);
+                for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+                        prometheus_add_sample(b, families[f].name, &kinds[k], 1,
+                                              (double)*(const uint64_t *)((const char *)counts[k] +
+                                                                          families[f].offset),
+                                              0);
+        }
+}
+
 char *agent_metrics_format(const struct agent_metrics *m)
 {
         _cleanup_free_ char *own = stats_agent_metrics(m->stats);
@@ -127,6 +161,7 @@ char *agent_metrics_format(const struct agent_metrics *m)
         add_certificates(&b, m->client, m->serving);
         if (m->session)
                 add_requests(&b, m->session);
+        add_streams(&b, &m->execs, &m->forwards);
         server_add_metrics(m->server, &b);
         return strbuf_take(&b);
 }

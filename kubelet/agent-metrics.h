@@ -3,6 +3,7 @@
 #include "base/kube-client.h"
 #include "kubelet/certificate-manager.h"
 #include "kubelet/pod-manager.h"
+#include "kubelet/remote.h"
 #include "kubelet/server.h"
 #include "kubelet/stats.h"
 
@@ -10,6 +11,7 @@ struct agent_metrics {
         struct stats *stats;
         const struct server *server;
         const struct pod_manager *pods;
+        struct remote_counts execs, forwards;
         const struct kube_session *session;                /* NULL: standalone */
         const struct certificate_counts *client, *serving; /* NULL: not ours to renew */
 };

@@ -172,7 +172,7 @@ static void on_port_forward(struct http_exchange *x, const char *namespace, cons
 
 static char *agent_metrics(const struct front *f)
 {
-        const struct agent_metrics m = {
+        struct agent_metrics m = {
                 .stats = f->stats,
                 .server = f->server,
                 .pods = f->options.pods,
@@ -181,6 +181,8 @@ static char *agent_metrics(const struct front *f)
                 .serving = f->serving ? certificate_manager_counts(f->serving) : NULL,
         };
 
+        remote_execs_read_counts(f->execs, &m.execs);
+        port_forwards_read_counts(f->forwards, &m.forwards);
         return agent_metrics_format(&m);
 }
 

@@ -11,11 +11,18 @@
 #include "base/log.h"
 #include "base/spdy.h"
 #include "base/text.h"
+#include "kubelet/remote.h"
 
 #define PROTOCOL       "portforward.k8s.io"
 #define PAIR_USEC      (30 * USEC_PER_SEC)
 #define REQUEST_ID_MAX 64
-enum { CHUNK_MAX = 32 * 1024, READ_MAX = 64 * 1024, BACKLOG_MAX = 256 * 1024 };
+enum {
+        SESSIONS_MAX = 256, /* of the node; whoever is beyond gets 429 */
+        PAIRS_MAX = 2048,   /* connections of all of them: each is a descriptor */
+        CHUNK_MAX = 32 * 1024,
+        READ_MAX = 64 * 1024,
+        BACKLOG_MAX = 256 * 1024,
+};
 
 struct pair { /* one forwarded connection */
         struct list_node node;
@@ -50,6 +57,8 @@ struct port_forwards {
         struct runtime *rt; /* borrowed */
         usec_t idle_usec;
         struct list sessions;
+        size_t n_pairs;
+        struct remote_counts counts;
 };
 
 /* ---- ends ---- */
@@ -57,6 +66,7 @@ struct port_forwards {
 static void pair_free(struct pair *p)
 {
         list_remove(&p->node);
+        p->session->forwards->n_pairs--;
         runtime_op_abandon(p->dial);
         sd_event_source_disable_unref(p->io);
         safe_close(p->fd);
@@ -69,6 +79,7 @@ static void session_free(struct session *s)
         struct pair *p, *next;
 
         list_remove(&s->node);
+        s->forwards->counts.open--;
         LIST_FOREACH_SAFE (p, next, &s->pairs, node)
                 pair_free(p);
         spdy_free(s->spdy);
@@ -250,9 +261,12 @@ static struct pair *find_request(struct session *s, const char *id)
         LIST_FOREACH (p, &s->pairs, node)
                 if (streq(p->request_id, id))
                         return p;
-        p = calloc(1, sizeof *p);
-        if (!p)
+        p = s->forwards->n_pairs < PAIRS_MAX ? calloc(1, sizeof *p) : NULL;
+        if (!p) { /* its stream is refused */
+                s->forwards->counts.refused++;
                 return NULL;
+        }
+        s->forwards->n_pairs++;
         p->session = s;
         p->fd = -1;
         p->since = now_monotonic();
@@ -344,6 +358,7 @@ static void on_reset(uint32_t stream, void *userdata)
 
 static void leave(struct session *s, const char *why)
 {
+        s->forwards->counts.broken += why != NULL;
         if (why)
                 log_info("Port-forward to %s ends: %s", s->what, why);
         session_free(s);
@@ -449,6 +464,8 @@ static struct session *session_new(struct port_forwards *f, const char *sandbox_
         s->active_at = now_monotonic();
         list_init(&s->pairs);
         list_append(&f->sessions, &s->node);
+        f->counts.open++;
+        f->counts.started++;
         s->sandbox_id = strdup(sandbox_id);
         s->what = strdup(what);
         s->spdy = spdy_new(&ops, s);
@@ -461,6 +478,11 @@ static struct session *session_new(struct port_forwards *f, const char *sandbox_
         return s;
 }
 
+void port_forwards_read_counts(const struct port_forwards *f, struct remote_counts *ret)
+{
+        *ret = f->counts;
+}
+
 void port_forwards_handle(struct port_forwards *f, struct http_exchange *x, const char *sandbox_id,
                           const char *what)
 {
@@ -469,6 +491,11 @@ void port_forwards_handle(struct port_forwards *f, struct http_exchange *x, cons
                                                     .on_hangup = on_hangup };
         struct session *s;
 
+        if (f->counts.open >= SESSIONS_MAX) {
+                f->counts.refused++;
+                http_answer_text(x, 429, "%d port-forwards run already", SESSIONS_MAX);
+                return;
+        }
         if (!negotiate(x))
                 return;
         s = session_new(f, sandbox_id, what);

@@ -15,6 +15,9 @@ int port_forwards_new(sd_event *event, struct runtime *rt, usec_t idle_usec,
                       struct port_forwards **ret);
 struct port_forwards *port_forwards_free(struct port_forwards *p); /* breaks all of them off */
 DEFINE_CLEANUP(struct port_forwards *, port_forwards_free)
+struct remote_counts;
+/* Of sessions, each one kubectl. */
+void port_forwards_read_counts(const struct port_forwards *p, struct remote_counts *ret);
 /* Answers @x, which was authorized. @what: "pod web, uid …", for errors; copied. */
 void port_forwards_handle(struct port_forwards *p, struct http_exchange *x, const char *sandbox_id,
                           const char *what);

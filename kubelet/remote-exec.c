@@ -16,6 +16,7 @@
 #include "kubelet/remote.h"
 
 enum {
+        SESSIONS_MAX = 256, /* of the node; whoever is beyond gets 429 */
         CHUNK_MAX = 32 * 1024,
         BACKLOG_MAX = 256 * 1024, /* either way; then the one that writes waits */
         COMMAND_MAX = 1024,
@@ -52,6 +53,7 @@ struct remote_execs {
         struct runtime *rt; /* borrowed */
         usec_t idle_usec;
         struct list sessions;
+        struct remote_counts counts; /* .open: those of .sessions */
 };
 
 /* ---- ends ---- */
@@ -72,6 +74,7 @@ static void close_input(struct session *s)
 static void session_free(struct session *s)
 {
         list_remove(&s->node);
+        s->execs->counts.open--;
         runtime_op_abandon(s->op);
         remote_free(s->remote);
         close_output(&s->out);
@@ -331,6 +334,7 @@ static void on_gone(const char *why, void *userdata)
 {
         struct session *s = userdata;
 
+        s->execs->counts.broken += why != NULL;
         if (why)
                 log_info("Who was connected to container '%.12s' is gone: %s", s->container_id,
                          why);
@@ -399,6 +403,11 @@ static void handle(struct remote_execs *e, struct http_exchange *x, const char *
                 http_answer_text(x, 400, "you must specify at least 1 of stdin, stdout, stderr");
                 return;
         }
+        if (e->counts.open >= SESSIONS_MAX) {
+                e->counts.refused++;
+                http_answer_text(x, 429, "%d commands and attachments run already", SESSIONS_MAX);
+                return;
+        }
         if (!attach)
                 command = command_of(x);
         if (!attach && !command)
@@ -417,6 +426,8 @@ static void handle(struct remote_execs *e, struct http_exchange *x, const char *
         s->out = (struct output){ .owner = s, .channel = REMOTE_STDOUT, .fd = -1 };
         s->err = (struct output){ .owner = s, .channel = REMOTE_STDERR, .fd = -1 };
         list_append(&e->sessions, &s->node);
+        e->counts.open++;
+        e->counts.started++;
         options.userdata = s;
         s->remote = remote_open(x, &options);
         if (!s->remote)
@@ -433,6 +444,11 @@ void remote_execs_handle_local(struct remote_execs *e, struct http_exchange *x,
                                const char *container_id, bool attach)
 {
         handle(e, x, container_id, attach, true);
+}
+
+void remote_execs_read_counts(const struct remote_execs *e, struct remote_counts *ret)
+{
+        *ret = e->counts;
 }
 
 int remote_execs_new(sd_event *event, struct runtime *rt, usec_t idle_usec,

@@ -22,5 +22,7 @@ void remote_execs_handle(struct remote_execs *e, struct http_exchange *x, const 
 /* The same for a peer on the local socket: its frames are spoken too, and it may be idle. */
 void remote_execs_handle_local(struct remote_execs *e, struct http_exchange *x,
                                const char *container_id, bool attach);
+struct remote_counts;
+void remote_execs_read_counts(const struct remote_execs *e, struct remote_counts *ret);
 /* The container ended, and all it wrote is in the pipes: who is attached to it is let go. */
 void remote_execs_container_ended(struct remote_execs *e, const char *container_id);

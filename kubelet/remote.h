@@ -19,6 +19,14 @@ enum remote_channel { /* numbered as in channel.k8s.io */
 
 struct remote; /* opaque: one connection */
 
+/* How streams of one kind fare, for metrics. */
+struct remote_counts {
+        uint64_t open;    /* now */
+        uint64_t started; /* since skiffd came up, like the two below */
+        uint64_t refused; /* there were too many already */
+        uint64_t broken;  /* the client broke a rule, or was silent for too long */
+};
+
 struct remote_wants {
         bool in, out, err, tty;
 };

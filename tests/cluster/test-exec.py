@@ -273,6 +273,38 @@ def browsers_run_commands_over_websockets(t):
     expect_equal(b"".join(m[1:] for m in client.messages() if m[0] == 1), b"one\ntwo\n", "what was sent")
 
 
+def streams(t, family):
+    """The value of a metric of node-1 about commands."""
+    text = t.cluster.kubectl("get", "--raw", "/api/v1/nodes/node-1/proxy/metrics")
+    return float(expect_match(text, family + r'\{kind="exec"\} (\S+)', "metrics")[1])
+
+
+@test(alone=True)
+def a_storm_of_commands_is_bounded_and_counted_and_others_are_served(t):
+    run_sleeper(t)
+    pki, many = t.cluster.folder + "/control/pki", 300
+    context = ssl._create_unverified_context()
+    context.load_cert_chain(pki + "/admin.crt", pki + "/admin.key")
+    before, crowd, answers = streams(t, "skiff_streams_refused_total"), [], []
+    try:
+        for _ in range(many):
+            s = context.wrap_socket(socket.create_connection((t.cluster.node_ip("node-1"), 10250), 10))
+            s.sendall((f"GET /exec/{t.namespace}/p/c?command=sleep&command=100&output=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+                       "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                       "Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n").encode())
+            crowd.append(s)
+            answers.append(s.recv(4096).split()[1])
+        expect_equal((answers.count(b"101"), answers.count(b"429")), (256, many - 256), "commands that run, and that were refused")
+        expect_equal(streams(t, "skiff_streams"), 256.0, "open streams")
+        expect_equal(streams(t, "skiff_streams_refused_total") - before, many - 256.0, "refused streams")
+        expect_equal(t.kubectl("logs", "p"), "", "kubectl logs in the storm")
+    finally:
+        for s in crowd:
+            s.close()
+    wait_for("no stream left", lambda: streams(t, "skiff_streams") == 0, timeout=60, every=0.5)
+    expect_equal(execute(t, "p", "--", "echo", "again").stdout, "again\n", "a command after the storm")
+
+
 @test
 def what_is_no_spdy_or_websocket_ends_that_connection_alone(t):
     run_sleeper(t)

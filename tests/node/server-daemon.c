@@ -90,9 +90,15 @@ static int find_log(const char *container_id, char **ret_path, bool *ret_is_runn
         return 0;
 }
 
-static char *metrics(enum server_route route, void _unused_ *userdata)
+static char *metrics(enum server_route route, void *userdata)
 {
-        return strdup(route == ROUTE_METRICS_RESOURCE ? "of_pods 1\n" : "of_agent 1\n");
+        const struct state *s = userdata;
+        struct strbuf b = { 0 };
+
+        strbuf_add(&b, route == ROUTE_METRICS_RESOURCE ? "of_pods 1\n" : "of_agent 1\n");
+        if (route == ROUTE_METRICS)
+                server_add_metrics(s->server, &b);
+        return strbuf_take(&b);
 }
 
 static json_t *stats_summary(bool only_cpu_and_memory, void _unused_ *userdata)

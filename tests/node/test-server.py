@@ -208,7 +208,8 @@ class Access(Node):
         self.api.allowed.add(("reader", "get", "pods"))
         self.api.allowed.add(("reader", "get", "metrics"))
         self.assertEqual(self.ask("/pods", "reader")[0], 200)
-        self.assertEqual(self.ask("/metrics", "reader"), (200, b"of_agent 1\n"))
+        status, body = self.ask("/metrics", "reader")
+        self.assertTrue(status == 200 and body.startswith(b"of_agent 1\n"), body)
         self.assertEqual(self.ask("/stats/summary", "reader")[0], 403)
         status, body = self.ask("/containerLogs/ns/pod/c", "reader")
         self.assertEqual((status, body), (403, b"Forbidden (user=reader, verb=get, resource=nodes, subresource(s)=[proxy])\n"))
@@ -236,7 +237,7 @@ class Access(Node):
                              (403, f"Forbidden (user=reader, verb=get, resource=nodes, subresource(s)=[{right}])\n".encode()))
         self.assertEqual(self.ask("/metrics/resource"), (200, b"of_pods 1\n"))
         self.assertEqual(self.ask("/metrics", method="POST")[0], 405)
-        self.assertEqual(self.ask("/metrics/cadvisor")[0], 404)
+        self.assertEqual(self.ask("/metrics/nothing")[0], 404)
         for query, only in (("", False), ("?only_cpu_and_memory=true", True), ("?only_cpu_and_memory=1", False)):
             for method in ("GET", "POST"):
                 status, body = self.ask("/stats/summary" + query, method=method, headers=("Content-Length: 0",) if method == "POST" else ())
@@ -427,6 +428,98 @@ class SystemLogs(Node):
             if not SANITIZED:
                 with open(f"/proc/{self.process.pid}/smaps_rollup") as f:
                     self.assertLess(next(int(line.split()[1]) for line in f if line.startswith("Private_Dirty")), 8000)
+
+
+class Attack(Node):
+    """Who is hostile costs a bounded number of descriptors and bytes, is counted, and keeps nobody else out."""
+
+    def trouble(self, reason):
+        body = self.ask("/metrics")[1].decode()
+        return int(float(body.split(f'skiff_http_troubles_total{{reason="{reason}"}} ')[1].split("\n")[0]))
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def private_dirty(self):
+        with open(f"/proc/{self.process.pid}/smaps_rollup") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("Private_Dirty"))
+
+    def assert_served(self):
+        began = time.monotonic()
+        self.assertEqual(self.ask("/pods")[0], 200)
+        self.assertLess(time.monotonic() - began, 3)
+
+    def test_idle_connections_without_end_are_bounded(self):
+        before, crowd = self.descriptors(), []
+        for n in range(1500):
+            crowd.append(socket.create_connection(("127.0.0.1", self.port), 10, source_address=(f"127.0.0.{2 + n % 5}", 0)))
+            if n % 300 == 0:
+                self.assert_served()
+        self.assert_served()
+        self.assertLess(self.descriptors(), before + 200)
+        self.assertGreater(self.trouble("evicted"), 1000)
+        if not SANITIZED:
+            self.assertLess(self.private_dirty(), 16000)
+        for s in crowd:
+            s.close()
+        deadline = time.monotonic() + 10
+        while self.descriptors() > before + 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertLessEqual(self.descriptors(), before + 2)
+
+    def test_slow_handshakes_and_heads_end_at_their_deadline(self):
+        silent = [socket.create_connection(("127.0.0.1", self.port), 30) for _ in range(20)]
+        slow = [self.connect() for _ in range(20)]
+        for s in slow:
+            s.sendall(b"GET /pods HTTP/1.1\r\nX: ")
+        ended, began = set(), time.monotonic()
+        for s in silent:
+            s.setblocking(False)
+        while len(ended) < 40 and time.monotonic() - began < 25:
+            for s in silent + slow:
+                if s in ended:
+                    continue
+                try:
+                    if s in slow:
+                        s.sendall(b"x")
+                    elif s.recv(1) == b"":
+                        ended.add(s)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    pass
+                except OSError:
+                    ended.add(s)
+            self.assert_served()
+            time.sleep(0.3)
+        self.assertEqual(len(ended), 40)
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertGreaterEqual(self.trouble("slow_handshake"), 20)
+        self.assertGreaterEqual(self.trouble("slow_request"), 20)
+        for s in silent + slow:
+            s.close()
+
+    def test_giant_heads_and_nonsense_are_refused_and_counted(self):
+        for _ in range(20):
+            with self.connect() as s:
+                try:
+                    s.sendall(b"GET /pods HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200_000)
+                    self.assertIn(b" 431 ", s.recv(1000))
+                except OSError:
+                    pass
+            with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+                try:
+                    s.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
+                    s.recv(1000)
+                except OSError:
+                    pass
+        self.assert_served()
+        self.assertGreaterEqual(self.trouble("malformed"), 20)
+        self.assertGreaterEqual(self.trouble("tls"), 20)
+
+    def test_big_bodies_are_refused_before_they_come(self):
+        with self.connect() as s:
+            self.send(s, "/run/ns/pod/c?cmd=x", method="POST", headers=("Content-Length: 9000000000",))
+            self.assertEqual(self.read(s)[0], 413)
+        self.assertGreaterEqual(self.trouble("malformed"), 1)
 
 
 class NoSystemLogs(Node):
