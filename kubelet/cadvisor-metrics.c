@@ -109,7 +109,9 @@ static uint64_t number_at(const struct cadvisor_subject *s, size_t offset)
 /* cpu.weight [1, 10000] as cpu.shares [2, 262144], cadvisor's way. */
 static double shares_of(uint64_t weight)
 {
-        return weight == 0 ? 0 : (double)(2 + ((weight - 1) * 262142) / 9999);
+        uint64_t shares = weight == 0 ? 0 : 2 + (weight - 1) * 262142 / 9999;
+
+        return (double)shares;
 }
 
 static void add_family(struct strbuf *b, const struct family *f, const struct cadvisor_subject *s,
@@ -340,6 +342,13 @@ static void add_pressures(struct strbuf *b, const struct cadvisor_subject *s, si
         }
 }
 
+static double whole_seconds(usec_t t)
+{
+        uint64_t seconds = t / USEC_PER_SEC;
+
+        return (double)seconds;
+}
+
 static void add_times(struct strbuf *b, const struct cadvisor_subject *s, size_t n)
 {
         struct page seen = { b, "container_last_seen", "gauge",
@@ -348,10 +357,10 @@ static void add_times(struct strbuf *b, const struct cadvisor_subject *s, size_t
                               "Start time of the container since unix epoch in seconds.", false };
 
         for (size_t i = 0; i < n; i++)
-                add(&seen, &s[i], NULL, (double)(s[i].read_at / USEC_PER_SEC));
+                add(&seen, &s[i], NULL, whole_seconds(s[i].read_at));
         for (size_t i = 0; i < n; i++)
                 if (s[i].started_at > 0)
-                        add(&start, &s[i], NULL, (double)(s[i].started_at / USEC_PER_SEC));
+                        add(&start, &s[i], NULL, whole_seconds(s[i].started_at));
 }
 
 /* ---- the machine ---- */
