@@ -331,6 +331,30 @@ static int build_labels(const struct container_start *s, const struct pod_files 
 
 static void on_created(int r, const char *container_id, const struct err *err, void *userdata);
 
+struct target {
+        const char *name; /* of the container */
+        pid_t pid;        /* of its first process; 0: it does not run */
+};
+
+static void match_target(const struct container_status *c, void *userdata)
+{
+        struct target *t = userdata;
+        const char *name = string_map_get(c->labels, LABEL_CONTAINER_NAME);
+
+        if (name && streq(name, t->name) && c->state == CONTAINER_RUNNING)
+                t->pid = c->pid;
+}
+
+/* Whose processes an ephemeral container sees; 0: nobody's, or its target does not run. */
+static pid_t target_pid(const struct container_start *s)
+{
+        struct target t = { .name = s->options.container->target_container };
+
+        if (t.name)
+                container_foreach(s->ctx->rt, s->sandbox_id, match_target, &t);
+        return t.pid;
+}
+
 /* Everything is here: the spec is built and handed to the runtime. */
 static int create(struct container_start *s, const struct image_info *image, struct err *err)
 {
@@ -366,6 +390,7 @@ static int create(struct container_start *s, const struct image_info *image, str
                 .host_ip = ctx->node_ip,
                 .host_ips = ctx->node_ip,
                 .node_name = ctx->node_name,
+                .target_pid = target_pid(s),
                 .node_memory_bytes = ctx->node_memory_bytes,
                 .possible_cpus = ctx->possible_cpus,
                 .cpu_quota = ctx->config->cpu_quota,

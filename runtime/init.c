@@ -128,6 +128,69 @@ static bool must_move(const struct init *i)
         return i->q->exec || !(i->plan->container->flags & PLAN_OWN_PID);
 }
 
+/* "/proc/12/ns/pid" -> "/proc/12"; false: it is another path. */
+static bool is_of_process(const char *path, char *ret, size_t size)
+{
+        static const char prefix[] = "/proc/", suffix[] = "/ns/pid";
+        size_t n;
+
+        if (strncmp(path, prefix, strlen(prefix)) != 0)
+                return false;
+        n = strspn(path + strlen(prefix), "0123456789");
+        if (n == 0 || strlen(prefix) + n >= size || strcmp(path + strlen(prefix) + n, suffix) != 0)
+                return false;
+        memcpy(ret, path, strlen(prefix) + n);
+        ret[strlen(prefix) + n] = '\0';
+        return true;
+}
+
+/* The parent of the process that @dir is of; 0: it is gone. */
+static uint64_t parent_of(int dir)
+{
+        _cleanup_close_ int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+        char buf[512];
+        ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
+        const char *end;
+        uint64_t parent;
+
+        buf[n > 0 ? n : 0] = '\0';
+        end = strrchr(buf, ')'); /* of the command, which may hold anything */
+        return end && strlen(end) > 4 && text_is_number(end + 4, strcspn(end + 4, " "), &parent)
+                       ? parent
+                       : 0;
+}
+
+/*
+ * The PID namespace of another container of the pod, by its first process. That may have ended, and
+ * its number be somebody else's by now: only a child of the shim, as this process is one, will do.
+ */
+static int open_pid_namespace(const struct init *i, const char *path)
+{
+        _cleanup_close_ int dir = -1;
+        char process[64];
+        int fd;
+
+        if (i->plan->root_path || !is_of_process(path, process, sizeof process)) {
+                fd = open(path, O_RDONLY | O_CLOEXEC); /* a bundle of others knows what it does */
+                return fd < 0 ? -errno : fd;
+        }
+        dir = open(process, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0 || parent_of(dir) != (uint64_t)getppid())
+                return -ESRCH;
+        fd = openat(dir, "ns/pid", O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+static int open_namespace(const struct init *i, const char *path, uint32_t flag)
+{
+        int fd;
+
+        if (flag == CLONE_NEWPID)
+                return open_pid_namespace(i, path);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
 static int join_namespace_paths(struct init *i)
 {
         struct plan_record record;
@@ -136,13 +199,13 @@ static int join_namespace_paths(struct init *i)
         {
                 uint32_t flag;
                 const char *path = plan_view_namespace(&record, &flag);
-                _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-
+                _cleanup_close_ int fd = -1;
                 int r;
 
                 init_at(i, STEP_NAMESPACE, plan_view_index(i->plan, &record));
+                fd = open_namespace(i, path, flag);
                 if (fd < 0)
-                        return -errno;
+                        return fd;
                 r = flag == CLONE_NEWPID ? init_open_joined_procfs(i, fd) : 0;
                 if (r < 0)
                         return r;

@@ -342,5 +342,31 @@ def what_is_no_spdy_or_websocket_ends_that_connection_alone(t):
     expect_equal(execute(t, "p", "--", "echo", "fine", check=True), "fine\n", "exec afterwards")
 
 
+@test
+def debug_joins_the_processes_of_a_container_that_runs(t):
+    t.run("p", container("c", "sleep", "4321"), container("other", "sleep", "1234"))
+    t.wait_ready("p")
+    terminal = Terminal(t, "p", "--image=busybox:1.36", "--image-pull-policy=IfNotPresent", "--target=c", "-c", "dbg", "--", "sh", verb="debug")
+    terminal.expect("# ", 40)
+    terminal.type("ps -o args | grep '[s]leep'; echo $((20+3))\n")
+    terminal.expect("sleep 4321", 20)
+    terminal.expect("23\r\n")
+    terminal.type("ps -o args | grep -c '[s]leep 1234'; cat /proc/1/root/etc/hostname; exit 0\n")
+    terminal.expect("0\r\n", 20)
+    terminal.close()
+    wait_for("the end of it is seen", lambda: "terminated" in t.status("p", "dbg", "ephemeralContainerStatuses").get("state", {}))
+    expect_equal(t.pod("p")["status"]["phase"], "Running", "phase")
+    expect_equal([s["restartCount"] for s in t.pod("p")["status"]["containerStatuses"]], [0, 0], "restarts")
+
+
+@test
+def debug_of_a_container_that_is_not_there_says_so(t):
+    t.run("p", container("c", "sleep", "4321"), container("done", "true"), restartPolicy="Never")
+    wait_for("the end of 'done'", lambda: "terminated" in t.status("p", "done").get("state", {}))
+    t.kubectl("debug", "p", "--image=busybox:1.36", "--target=done", "-c", "dbg", "--attach=false", "--", "sh")
+    status = t.waiting("p", "CreateContainerConfigError", kind="ephemeralContainerStatuses")
+    expect_equal(status["state"]["waiting"]["message"], "unable to find target container done", "message")
+
+
 if __name__ == "__main__":
     script()

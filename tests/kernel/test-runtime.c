@@ -154,6 +154,39 @@ TEST(limits_of_a_running_container_change_with_its_record)
         rig_down();
 }
 
+static struct rig_answer create_in_pid_namespace_of(pid_t pid, const char *script)
+{
+        struct oci_spec spec;
+
+        rig_make_spec(&spec, script);
+        spec.namespaces[OCI_NS_PID].path = text_printf("/proc/%d/ns/pid", (int)pid);
+        return rig_create(sandbox, &spec);
+}
+
+TEST(a_container_may_see_the_processes_of_another_one_of_its_pod_and_of_nobody_else)
+{
+        const char *target;
+        struct rig_answer a;
+
+        rig_up();
+        run_sandbox();
+        target = rig_begin_shell(sandbox, "sleep 4321");
+        a = create_in_pid_namespace_of(container_find(rig, target)->pid,
+                                       "ps -o args | grep -c '[s]leep 4321'; echo $$");
+        CHECK_STR(a.text, "");
+        CHECK_INT(a.r, 0);
+        CHECK_INT(rig_start(a.id).r, 0);
+        rig_wait_exit(a.id);
+        CHECK_CONTAINS(rig_log_of(a.id), "1\n");
+        CHECK(!streq(rig_log_of(a.id), "1\n1\n")); /* it is not the first one there */
+        a = create_in_pid_namespace_of(getpid(), "true");
+        CHECK_INT(a.r, -ESRCH);
+        CHECK_CONTAINS(a.text, "enter namespace");
+        a = create_in_pid_namespace_of(1, "true");
+        CHECK_INT(a.r, -ESRCH);
+        rig_down();
+}
+
 /* ---- exec ---- */
 
 struct exec_answer {
