@@ -19,7 +19,8 @@
 #define OBJECT           "/org/freedesktop/systemd1"
 #define MANAGER          "org.freedesktop.systemd1.Manager"
 #define JOB_TIMEOUT_USEC (10 * USEC_PER_SEC)
-#define QUOTA_STEP_USEC  10000 /* systemd keeps a quota per second in these */
+enum { SCOPE_NAME_SIZE = 96 };
+#define QUOTA_STEP_USEC 10000 /* systemd keeps a quota per second in these */
 
 #define _cleanup_bus_     _cleanup_(sd_bus_flush_close_unrefp)
 #define _cleanup_message_ _cleanup_(sd_bus_message_unrefp)
@@ -268,7 +269,7 @@ static int start_slice(sd_bus *bus, const char *unit, struct err *err)
 }
 
 static int set_limits(sd_bus *bus, const char *unit, const struct oci_resources *res,
-                      struct err *err)
+                      enum cgroup_level level, struct err *err)
 {
         _cleanup_(sd_bus_error_free)
         sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -279,7 +280,7 @@ static int set_limits(sd_bus *bus, const char *unit, const struct oci_resources 
                 return err_sys(err, r, "set limits of '%s'", unit);
         keep(&r, sd_bus_message_append(m, "sb", unit, 1));
         keep(&r, sd_bus_message_open_container(m, 'a', "(sv)"));
-        add_limits(&r, m, res, CGROUP_LEVEL_GROUP);
+        add_limits(&r, m, res, level);
         keep(&r, sd_bus_message_close_container(m));
         if (r >= 0)
                 r = sd_bus_call(bus, m, JOB_TIMEOUT_USEC, &error, NULL);
@@ -296,7 +297,7 @@ int cgroup_systemd_apply_slice(const char *path, const struct oci_resources *res
 
         if (r == 0)
                 r = start_slice(bus, unit, err);
-        return r == 0 ? set_limits(bus, unit, res, err) : r;
+        return r == 0 ? set_limits(bus, unit, res, CGROUP_LEVEL_GROUP, err) : r;
 }
 
 int cgroup_systemd_stop_slice(const char *path, struct err *err)
@@ -341,6 +342,11 @@ void cgroup_systemd_end_placeholder(pid_t pid)
                 ;
 }
 
+static void scope_name(const char *id, char ret[static SCOPE_NAME_SIZE])
+{
+        snprintf(ret, SCOPE_NAME_SIZE, "skiff-%.64s.scope", id);
+}
+
 static int start_scope(const char *parent, const char *unit, const struct oci_resources *res,
                        pid_t placeholder, struct err *err)
 {
@@ -372,7 +378,7 @@ static int start_scope(const char *parent, const char *unit, const struct oci_re
 int cgroup_systemd_start_scope(const char *parent, const char *id, const struct oci_resources *res,
                                pid_t *ret_placeholder, struct err *err)
 {
-        char unit[96];
+        char unit[SCOPE_NAME_SIZE];
         pid_t ours = getpid(), pid = fork();
         int r;
 
@@ -380,7 +386,7 @@ int cgroup_systemd_start_scope(const char *parent, const char *id, const struct 
                 hold_place(ours);
         if (pid < 0)
                 return err_sys(err, -errno, "fork");
-        snprintf(unit, sizeof unit, "skiff-%.64s.scope", id);
+        scope_name(id, unit);
         r = start_scope(parent, unit, res, pid, err);
         if (r < 0) {
                 cgroup_systemd_end_placeholder(pid);
@@ -388,4 +394,14 @@ int cgroup_systemd_start_scope(const char *parent, const char *id, const struct 
         }
         *ret_placeholder = pid;
         return 0;
+}
+
+int cgroup_systemd_update_scope(const char *id, const struct oci_resources *res, struct err *err)
+{
+        char unit[SCOPE_NAME_SIZE];
+        _cleanup_bus_ sd_bus *bus = NULL;
+        int r = connect_bus(&bus, err);
+
+        scope_name(id, unit);
+        return r < 0 ? r : set_limits(bus, unit, res, CGROUP_LEVEL_CONTAINER, err);
 }

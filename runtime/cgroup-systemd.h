@@ -29,3 +29,5 @@ int cgroup_systemd_stop_slice(const char *path, struct err *err);
 int cgroup_systemd_start_scope(const char *parent, const char *id, const struct oci_resources *r,
                                pid_t *ret_placeholder, struct err *err);
 void cgroup_systemd_end_placeholder(pid_t pid);
+/* Other limits for a scope that runs. */
+int cgroup_systemd_update_scope(const char *id, const struct oci_resources *r, struct err *err);

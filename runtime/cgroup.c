@@ -499,6 +499,8 @@ int cgroup_update_container(struct cgroup_tree *t, const char *parent, const cha
         _cleanup_close_ int fd = -1;
         int r = translate_container(t, parent, id, &path, err);
 
+        if (r == 0 && t->is_systemd)
+                r = cgroup_systemd_update_scope(id, res, err);
         if (r < 0)
                 return r;
         fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

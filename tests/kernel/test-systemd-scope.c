@@ -67,6 +67,19 @@ static pid_t start_in(int cgroup_fd)
         return pid;
 }
 
+static void reload_systemd(void)
+{
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                execlp("systemctl", "systemctl", "daemon-reload", NULL);
+                _exit(127);
+        }
+        CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+        CHECK_INT(status, 0);
+}
+
 static int remove_all(struct cgroup_tree *t, const char *path)
 {
         int r = -EAGAIN;
@@ -112,6 +125,14 @@ TEST(a_container_lives_in_a_delegated_scope_of_its_pods_slice)
         check_only_process(scope, pid);
         check_file(scope, "cpu.weight", "100");
         check_file(scope, "memory.max", "67108864");
+        /* other limits, which systemd knows: a reload would write the old ones again */
+        r.memory_limit = 32 << 20;
+        if (cgroup_update_container(t, pod, id, &r, &err) < 0)
+                fail_msg("%s", err_text(&err));
+        check_file(scope, "memory.max", "33554432");
+        reload_systemd();
+        check_file(scope, "memory.max", "33554432");
+        check_file(scope, "cpu.weight", "100");
         CHECK(cgroup_kill_container(t, pod, id) == 0);
         CHECK(waitpid(pid, NULL, 0) == pid);
         cgroup_remove_container(t, pod, id);
