@@ -12,6 +12,7 @@
 struct client {
         CURL *curl;
         char *socket;
+        long timeout_sec; /* 0: none */
 };
 
 struct answer {
@@ -52,6 +53,11 @@ struct client *client_free(struct client *c)
 const char *client_socket(const struct client *c)
 {
         return c->socket;
+}
+
+void client_set_timeout(struct client *c, unsigned seconds)
+{
+        c->timeout_sec = (long)seconds;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *userdata)
@@ -135,6 +141,7 @@ static int perform(struct client *c, const char *method, const char *path, const
         curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
         curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, a);
         curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, c->timeout_sec);
         curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
         if (text)
                 curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, text);

@@ -28,5 +28,7 @@ int client_stream(struct client *c, const char *method, const char *path, const 
                   int (*on_data)(const void *data, size_t n, void *userdata), void *userdata,
                   struct err *err);
 const char *client_socket(const struct client *c); /* its path; borrowed */
+/* Requests from now on end after so long; 0: never, as at first. */
+void client_set_timeout(struct client *c, unsigned seconds);
 /* Escapes one path segment or query value; owned. */
 char *client_escape(const char *text);

@@ -303,6 +303,32 @@ const struct verb verbs[] = {
                 .run = verb_image_prune,
         },
         {
+                .name = "config",
+                .arguments = "",
+                .help = "the configuration in force, and where each value came from",
+                .description = "All settings of the KubeletConfiguration and the options of "
+                               "skiffd: their values, and whether the file, the command line or "
+                               "the default said so.",
+                .examples = { { "skiff config | grep -v default", "what somebody set" } },
+                .flags = FLAG(OUTPUT) | FLAG(NO_HEADERS),
+                .run = verb_config,
+        },
+        {
+                .name = "support",
+                .arguments = "[FILE]",
+                .help = "collect one archive for those who are to help",
+                .description =
+                        "Writes a tar archive in gzip, mode 0600, to FILE or to "
+                        "skiff-support-HOST-TIME.tar.gz here: what skiffd answers, the doctor's "
+                        "findings, the journal of our units and of the kernel, addresses, routes, "
+                        "rules, processes. Values of environment variables and annotations, "
+                        "tokens, passwords and keys are left out; logs of containers are not in "
+                        "it. What cannot be had is said in its place: it does not fail for that.",
+                .max_words = 1,
+                .words = WORD_FILE,
+                .run = verb_support,
+        },
+        {
                 .name = "node",
                 .arguments = "",
                 .help = "what this node is and how it is connected",

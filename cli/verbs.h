@@ -101,6 +101,7 @@ usec_t time_at(const json_t *o, const char *key);
 
 int verb_attach(struct invocation *in, struct err *err);
 int verb_completion(struct invocation *in, struct err *err);
+int verb_config(struct invocation *in, struct err *err);
 int verb_containers(struct invocation *in, struct err *err);
 int verb_doctor(struct invocation *in, struct err *err);
 int verb_explain(struct invocation *in, struct err *err);
@@ -121,6 +122,7 @@ int verb_restart(struct invocation *in, struct err *err);
 int verb_stats(struct invocation *in, struct err *err);
 int verb_status(struct invocation *in, struct err *err);
 int verb_stop(struct invocation *in, struct err *err);
+int verb_support(struct invocation *in, struct err *err);
 int verb_timeline(struct invocation *in, struct err *err);
 int verb_top(struct invocation *in, struct err *err);
 int verb_version(struct invocation *in, struct err *err);

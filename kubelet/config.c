@@ -374,10 +374,35 @@ static int check_kind(const json_t *document, struct err *err)
         return 0;
 }
 
+static int collect_given(const json_t *o, const char *above, char ***ret)
+{
+        const char *key;
+        json_t *value;
+        int r = 0;
+
+        json_object_foreach ((json_t *)o, key, value) {
+                char *path = text_printf("%s%s%s", above, *above ? "." : "", key);
+
+                if (!path)
+                        return -ENOMEM;
+                if (json_is_object(value) && json_object_size(value)) {
+                        r = collect_given(value, path, ret);
+                        free(path);
+                } else {
+                        r = strv_consume(ret, path);
+                }
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int print_configz(struct kubelet_config *c, const json_t *document, struct err *err)
 {
         json_auto_t *o = json_pack("{s:o}", "kubeletconfig", config_print(c, document));
 
+        if (document && collect_given(document, "", &c->given) < 0)
+                return err_sys(err, -ENOMEM, "print configuration");
         c->configz = o ? json_dumps(o, JSON_COMPACT) : NULL;
         return c->configz ? 0 : err_sys(err, -ENOMEM, "print configuration");
 }
@@ -426,7 +451,7 @@ void kubelet_config_done(struct kubelet_config *c)
         char **const lists[] = {
                 c->tls_cipher_suites,      c->cluster_dns, c->enforce_node_allocatable,
                 c->allowed_unsafe_sysctls, c->ignored,     c->unknown,
-                c->pull_allowlist
+                c->pull_allowlist,         c->given
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

@@ -87,6 +87,7 @@ struct kubelet_config {
         usec_t shutdown_grace_usec, shutdown_grace_critical_usec;
         /* set in the document, but not acted upon, or not known: paths such as "logging.format" */
         char **ignored, **unknown;
+        char **given;  /* paths in the document, "logging.format"; a list is one path */
         char *configz; /* what /configz answers: {"kubeletconfig": …} as compact JSON */
 };
 

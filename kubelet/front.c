@@ -294,6 +294,7 @@ static int start_local(struct front *f, int stored, struct err *err)
                 .logs = server_ops_of(f, &ops),
                 .exec = on_local_exec,
                 .exec_userdata = f,
+                .agent = f->options.agent,
                 .node = f->options.node,
                 .userdata = f->options.userdata,
         };

@@ -8,6 +8,7 @@
 
 struct certificate_counts;
 struct front; /* opaque */
+struct options;
 
 struct front_options {
         const struct context *ctx;
@@ -17,6 +18,7 @@ struct front_options {
         const char *cert_dir;                    /* of the serving certificate */
         json_t *(*node)(void *userdata);         /* answer to /v1/node */
         const struct certificate_counts *client; /* for metrics; NULL: not ours to renew */
+        const struct options *agent;             /* the command line, for /v1/config */
         void *userdata;
 };
 int front_new(const struct front_options *options, struct front **ret, struct err *err);

@@ -702,6 +702,7 @@ static int start_front(struct kubelet *k, struct err *err)
                 .run_dir = k->options->run_dir,
                 .cert_dir = k->cert_dir,
                 .client = k->credentials ? credentials_counts(k->credentials) : NULL,
+                .agent = k->options,
                 .node = on_node_info,
                 .userdata = k,
         };

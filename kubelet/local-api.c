@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kubelet/local-config.h"
 #include "kubelet/local-containers.h"
 #include "kubelet/local-exec.h"
 #include "kubelet/local-pods.h"
@@ -590,6 +591,16 @@ static void handle_image_action(struct local_api *a, struct http_exchange *x,
 
 /* ---- the whole ---- */
 
+static void serve_config(struct local_api *a, struct http_exchange *x)
+{
+        json_t *o = local_config_json(a->ctx->config, a->options.agent);
+
+        if (o)
+                http_answer_json(x, 200, o);
+        else
+                local_api_fail(x, 500, "out of memory");
+}
+
 static void serve_stats(struct local_api *a, struct http_exchange *x)
 {
         json_t *o = a->ops.stats_summary(false, a->ops.userdata);
@@ -627,6 +638,9 @@ void local_api_handle(struct http_exchange *x, void *userdata)
                 handle_image_action(a, x, prune_images);
         } else if (streq(path, "/v1/images/import")) {
                 handle_image_action(a, x, import_image);
+        } else if (streq(path, "/v1/config")) {
+                if (is_method(x, "GET"))
+                        serve_config(a, x);
         } else if (streq(path, "/v1/stats")) {
                 if (is_method(x, "GET"))
                         serve_stats(a, x);

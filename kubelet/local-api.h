@@ -22,6 +22,7 @@
 #include "kubelet/server.h"
 
 struct local_api; /* opaque */
+struct options;
 
 struct local_api_options {
         const struct context *ctx;
@@ -31,6 +32,7 @@ struct local_api_options {
         void (*exec)(struct http_exchange *x, const char *container_id, bool attach,
                      void *exec_userdata);
         void *exec_userdata;
+        const struct options *agent; /* the command line; borrowed */
         /* The answer to /v1/node; new reference. */
         json_t *(*node)(void *userdata);
         void *userdata;

@@ -88,6 +88,7 @@ void options_done(struct options *o)
         free(o->libexec_dir);
         free(o->registries);
         string_map_done(&o->node_labels);
+        strv_free(o->given);
         *o = (struct options){ 0 };
 }
 
@@ -116,6 +117,8 @@ static int take(int id, const char *name, const char *value, void *userdata, str
 {
         struct options *o = userdata;
 
+        if (!strv_contains(o->given, name) && strv_append(&o->given, name) < 0)
+                return err_sys(err, -ENOMEM, "read the options");
         switch (id) {
         case OPT_CONFIG:
                 return option_set_text(&o->config, name, value, err);

@@ -10,6 +10,7 @@ struct options {
         char *root_dir, *run_dir, *state_dir, *pod_log_dir, *container_log_dir, *libexec_dir,
                 *registries; /* owned, defaulted */
         struct string_map node_labels;
+        char **given; /* names of those on the command line; owned */
         int log_level;
         bool show_version, show_help;
 };

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+import tarfile
 import time
 import xml.dom.minidom
 
@@ -66,6 +67,34 @@ class Lists(NodeTest):
         self.assertEqual(done.returncode, any(f["level"] == "problem" for f in found))
         self.assertTrue(all(("help" in f) == (f["level"] != "ok") for f in found))
         self.assertIn("it does not answer", self.node.call("doctor", "--socket", "/nowhere.sock").stdout)
+
+    def test_settings_are_told_with_where_they_came_from(self):
+        table = self.node.skiff("config")
+        self.assertRegex(table, r"(?m)^podCIDR +10\.91\.0\.0/24 +" + self.node.folder + "/config.yaml$")
+        self.assertRegex(table, r"(?m)^maxPods +110 +default$")
+        self.assertRegex(table, r"(?m)^authentication\.webhook\.enabled +false +/")
+        self.assertRegex(table, r"(?m)^authentication\.anonymous\.enabled +false +default$")
+        self.assertRegex(table, r"(?m)^--node-ip +\(none\) +default$")
+        self.assertRegex(table, r"(?m)^--hostname-override +node-1 +command line$")
+
+    def test_support_collects_without_secrets(self):
+        self.node.put("secretive", {"name": "main", "image": "busybox:1", "imagePullPolicy": "Never", "command": ["sh", "-c", FOREVER],
+                                    "env": [{"name": "KEY", "value": "hunter2-value"}]}, metadata={"annotations": {"note": "hunter2-note"}})
+        self.node.wait_ready("secretive")
+        path = self.node.folder + "/support.tar.gz"
+        self.assertEqual(self.node.skiff("support", path), path + "\n")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with tarfile.open(path) as archive:
+            files = {m.name: archive.extractfile(m).read().decode(errors="replace") for m in archive}
+        self.assertLessEqual({"status.json", "pods.json", "events.json", "config.json", "doctor.txt", "files/proc/version"}, set(files))
+        self.assertIn("secretive-node-1", files["pods.json"])
+        self.assertFalse([name for name, text in files.items() if "hunter2" in text])
+        self.assertEqual(self.node.call("support", path).returncode, 1)  # never over a file that is there
+        alone = self.node.folder + "/alone.tar.gz"
+        self.node.skiff("support", alone, "--socket", "/nowhere.sock")
+        with tarfile.open(alone) as archive:
+            self.assertIn("status.json.error", archive.getnames())
+        self.node.remove("secretive")
 
     def test_names_may_be_cut_short(self):
         self.assertEqual(self.node.skiff("logs", "web", "m"), "hello\n")

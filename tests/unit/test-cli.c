@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/command-line.h"
 #include "cli/document.h"
+#include "cli/redact.h"
 #include "cli/timeline.h"
 #include "tests/check.h"
 
@@ -249,4 +250,51 @@ TEST(no_steps_are_a_timeline_too)
         CHECK(timeline_read(pod, &t) == 0 && t.n == 0);
         timeline_svg(&t, "x", &svg);
         CHECK(svg.data && !svg.failed);
+}
+
+/* ---- secrets ---- */
+
+TEST(what_sounds_like_a_secret_is_left_out_of_text)
+{
+        static const struct {
+                const char *text, *clean;
+        } cases[] = {
+                { "Authorization: Bearer abcdef123", "Authorization: Bearer (removed)" },
+                { "url?token=abcdef&x=1", "url?token=(removed)&x=1" },
+                { "{\"password\": \"hunter22\"}", "{\"password\": \"(removed)\"}" },
+                { "secret \"x\" not found", "secret \"x\" not found" },
+                { "a\n-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\nb",
+                  "a\n(removed)\nb" },
+                { "-----BEGIN PRIVATE KEY-----\nabc", "(removed)" },
+                { "nothing here", "nothing here" },
+                { "", "" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *clean = redact_text(cases[i].text);
+
+                CHECK_STR(clean, cases[i].clean);
+        }
+}
+
+TEST(values_are_left_out_of_objects_and_names_are_not)
+{
+        json_auto_t *o = json_loads(
+                "{\"metadata\":{\"name\":\"p\",\"annotations\":{\"a\":\"v\"}},\"data\":{\"k\":\"v\"},"
+                "\"spec\":{\"containers\":[{\"env\":[{\"name\":\"A\",\"value\":\"v\"},{\"name\":"
+                "\"B\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"k\"}}}]}],"
+                "\"volumes\":[{\"secret\":{\"secretName\":\"s\"}}],\"apiToken\":\"v\"}}",
+                0, NULL);
+        char *text;
+
+        redact_tree(o);
+        text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
+        CHECK_STR(
+                text,
+                "{\"data\":{\"k\":\"(removed)\"},\"metadata\":{\"annotations\":{\"a\":"
+                "\"(removed)\"},\"name\":\"p\"},\"spec\":{\"apiToken\":\"(removed)\",\"containers\":["
+                "{\"env\":[{\"name\":\"A\",\"value\":\"(removed)\"},{\"name\":\"B\",\"valueFrom\":"
+                "{\"secretKeyRef\":{\"key\":\"k\",\"name\":\"s\"}}}]}],\"volumes\":[{\"secret\":"
+                "{\"secretName\":\"s\"}}]}}");
+        free(text);
 }
