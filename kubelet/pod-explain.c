@@ -192,12 +192,12 @@ static void tell_start(const struct explain_pod *p, const struct explain_contain
                 break;
         case EXPLAIN_TURN:
                 if (p->n_volumes || !p->sandbox_ready)
-                        return; /* told as such */
+                        return free(f.about); /* told as such */
                 f.what = strdup("its image is here; containers before it are being started");
                 break;
         case EXPLAIN_CONFIG:
                 if (p->objects_pending || p->objects_problem || p->services_pending)
-                        return; /* told as such */
+                        return free(f.about); /* told as such */
                 f.what = strdup("its configuration is put together");
                 break;
         case EXPLAIN_CREATE:
@@ -212,7 +212,7 @@ static void tell_start(const struct explain_pod *p, const struct explain_contain
                                 "container is not ready");
                 break;
         default:
-                return;
+                return free(f.about);
         }
         add(list, &f);
 }
@@ -322,7 +322,7 @@ static void tell_stop(const struct explain_container *c, json_t *list)
                          "cannot be killed before its I/O ends";
                 break;
         default:
-                return;
+                return free(f.about);
         }
         add(list, &f);
 }

@@ -235,8 +235,13 @@ class Skiffd:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
         if self.process:
-            self.process.wait(30)
+            code = self.process.wait(30)
             self.log.close()
+            with open(self.folder + "/log/skiffd.log", encoding="utf-8", errors="replace") as f:
+                trouble = re.search(r"(?s)(ERROR: \w+Sanitizer|runtime error:).{0,3000}", f.read())
+            if trouble or (code != 0 and not kill):
+                self.process = None
+                raise AssertionError(f"skiffd ended with {code}: {trouble.group(0) if trouble else self.tail()}")
         self.process = None
 
     def close(self):
