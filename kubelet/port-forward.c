@@ -11,9 +11,11 @@
 #include "base/log.h"
 #include "base/spdy.h"
 #include "base/text.h"
+#include "base/websocket.h"
 #include "kubelet/remote.h"
 
 #define PROTOCOL       "portforward.k8s.io"
+#define WS_PROTOCOL    "v4.channel.k8s.io"
 #define PAIR_USEC      (30 * USEC_PER_SEC)
 #define REQUEST_ID_MAX 64
 enum {
@@ -22,6 +24,8 @@ enum {
         CHUNK_MAX = 32 * 1024,
         READ_MAX = 64 * 1024,
         BACKLOG_MAX = 256 * 1024,
+        PORTS_MAX = 32,    /* of one WebSocket */
+        FIRST_CHANNEL = 2, /* of a WebSocket: the stream that channel 0 is, since 0 is none */
 };
 
 struct pair { /* one forwarded connection */
@@ -44,8 +48,11 @@ struct session { /* one kubectl */
         struct port_forwards *forwards;
         char *sandbox_id, *what;    /* owned */
         struct byte_stream *stream; /* owned */
-        struct spdy *spdy;          /* owned */
-        sd_event_source *timer;     /* owned; idle, and looks for pairs that stay alone */
+        struct spdy *spdy;          /* owned; NULL: it is a WebSocket */
+        struct websocket *ws;   /* owned; of browsers: channels 2n and 2n+1 are the nth port's */
+        int channel;            /* of the message under way; -1: it is passed over */
+        bool is_closed;         /* the client of a WebSocket has said good-bye */
+        sd_event_source *timer; /* owned; idle, and looks for pairs that stay alone */
         usec_t active_at;
         struct list pairs;
         bool is_broken;  /* out of memory in a callback of spdy */
@@ -83,6 +90,7 @@ static void session_free(struct session *s)
         LIST_FOREACH_SAFE (p, next, &s->pairs, node)
                 pair_free(p);
         spdy_free(s->spdy);
+        websocket_free(s->ws);
         byte_stream_free(s->stream);
         sd_event_source_disable_unref(s->timer);
         free(s->sandbox_id);
@@ -90,14 +98,46 @@ static void session_free(struct session *s)
         free(s);
 }
 
+/* ---- streams, of either kind ---- */
+
+static int stream_send(struct session *s, uint32_t stream, const void *data, size_t n)
+{
+        const uint8_t channel = (uint8_t)(stream - FIRST_CHANNEL);
+
+        if (s->spdy)
+                return spdy_send(s->spdy, stream, data, n);
+        websocket_send(s->ws, false, &channel, 1, data, n);
+        return 0;
+}
+
+/* A WebSocket's channels end with it. */
+static void stream_end(struct session *s, uint32_t stream)
+{
+        if (s->spdy)
+                spdy_end(s->spdy, stream);
+}
+
+static void stream_reset(struct session *s, uint32_t stream)
+{
+        if (s->spdy)
+                spdy_reset(s->spdy, stream);
+}
+
+static void forget(struct pair *p)
+{
+        struct session *s = p->session;
+
+        pair_free(p);
+        if (s->ws && list_is_empty(&s->pairs))
+                websocket_close(s->ws, WEBSOCKET_NORMAL);
+}
+
 /* Both ways are over: the streams end in order. */
 static void pair_close(struct pair *p)
 {
-        struct spdy *spdy = p->session->spdy;
-
-        spdy_end(spdy, p->data);
-        spdy_end(spdy, p->error);
-        pair_free(p);
+        stream_end(p->session, p->data);
+        stream_end(p->session, p->error);
+        forget(p);
 }
 
 /* The client learns why on the error stream; kubectl prints it. */
@@ -109,10 +149,10 @@ static void pair_fail(struct pair *p, const char *why)
 
         log_info("%s", text ? text : why);
         if (text && p->error)
-                (void)spdy_send(s->spdy, p->error, text, strlen(text));
-        spdy_end(s->spdy, p->error);
-        spdy_reset(s->spdy, p->data);
-        pair_free(p);
+                (void)stream_send(s, p->error, text, strlen(text));
+        stream_end(s, p->error);
+        stream_reset(s, p->data);
+        forget(p);
 }
 
 /* ---- between the two ---- */
@@ -179,8 +219,9 @@ static int pass_on(struct pair *p)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         if (n == 0) {
                 p->pod_ended = true;
-                spdy_end(s->spdy, p->data);
-        } else if (spdy_send(s->spdy, p->data, chunk, (size_t)n) < 0) {
+                p->client_ended |= s->ws != NULL; /* it has no way to end one side alone */
+                stream_end(s, p->data);
+        } else if (stream_send(s, p->data, chunk, (size_t)n) < 0) {
                 return -EPIPE; /* the client has reset it */
         }
         s->active_at = now_monotonic();
@@ -379,12 +420,15 @@ static void on_readable(struct byte_stream *stream, void *userdata)
                 return;
         }
         s->active_at = now_monotonic();
-        r = spdy_feed(s->spdy, chunk, (size_t)n, &err);
+        r = s->spdy ? spdy_feed(s->spdy, chunk, (size_t)n, &err)
+                    : websocket_feed(s->ws, chunk, (size_t)n, &err);
         byte_stream_flush(stream);
         if (r < 0) {
                 leave(s, err_text(&err));
         } else if (s->is_broken) {
                 leave(s, "out of memory");
+        } else if (s->is_closed) {
+                leave(s, NULL);
         } else {
                 check_stall(s);
                 update_reading(s);
@@ -431,8 +475,10 @@ static bool negotiate(struct http_exchange *x)
                                             ARRAY_SIZE(versions));
 
         if (!protocol || strcasecmp(protocol, "SPDY/3.1") != 0) {
-                http_answer_text(x, 400, "unable to upgrade: Upgrade: expected SPDY/3.1, not '%s'",
-                                 protocol ? protocol : "");
+                http_answer_text(
+                        x, 400,
+                        "unable to upgrade: Upgrade: expected SPDY/3.1 or websocket, not '%s'",
+                        protocol ? protocol : "");
                 return false;
         }
         for (size_t i = 0; i < MIN(n, ARRAY_SIZE(versions)); i++) {
@@ -452,15 +498,107 @@ static bool negotiate(struct http_exchange *x)
         return false;
 }
 
+/* ---- WebSockets ---- */
+
+static void on_message(const void *data, size_t n, bool begins, _unused_ bool ends, void *userdata)
+{
+        struct session *s = userdata;
+        const uint8_t *bytes = data;
+
+        if (begins)
+                s->channel = -1;
+        if (begins && n > 0) {
+                s->channel = *bytes++;
+                n--;
+        }
+        if (s->channel >= 0 && n > 0)
+                on_data((uint32_t)s->channel + FIRST_CHANNEL, bytes, n, s);
+}
+
+static void on_websocket_close(void *userdata)
+{
+        struct session *s = userdata;
+
+        s->is_closed = true;
+}
+
+/* "port=1,2" or "port=1&port=2". Their number; 0: none, or one that is no port. */
+static size_t read_ports(const struct http_exchange *x, uint16_t ports[static PORTS_MAX])
+{
+        const char *values[PORTS_MAX];
+        size_t n = http_exchange_query_all(x, "port", values, PORTS_MAX), n_ports = 0;
+
+        for (size_t i = 0; i < MIN(n, (size_t)PORTS_MAX); i++) {
+                _cleanup_strv_ char **numbers = NULL;
+
+                if (strv_split(values[i], ",", &numbers) < 0)
+                        return 0;
+                STRV_FOREACH (number, numbers)
+                        if (n_ports == PORTS_MAX || text_to_u16(*number, &ports[n_ports]) < 0 ||
+                            ports[n_ports++] == 0)
+                                return 0;
+        }
+        return n > PORTS_MAX ? 0 : n_ports;
+}
+
+/* False: answered. */
+static bool negotiate_websocket(struct http_exchange *x)
+{
+        const char *line = http_exchange_header(x, "Sec-WebSocket-Protocol");
+        const char *version = http_exchange_header(x, "Sec-WebSocket-Version");
+        const char *key = http_exchange_header(x, "Sec-WebSocket-Key");
+        char accept[WEBSOCKET_ACCEPT_SIZE];
+        _cleanup_strv_ char **offered = NULL;
+
+        if (!version || !streq(version, "13") || !key || !websocket_accept(key, accept)) {
+                http_answer_text(x, 400, "Sec-WebSocket-Version: expected 13, and a key");
+        } else if (!line || strv_split(line, ", ", &offered) < 0 ||
+                   !strv_contains(offered, WS_PROTOCOL)) {
+                http_answer_text(x, 403, "Sec-WebSocket-Protocol: expected " WS_PROTOCOL);
+        } else if (http_exchange_add_header(x, "Sec-WebSocket-Accept", accept) < 0 ||
+                   http_exchange_add_header(x, "Sec-WebSocket-Protocol", WS_PROTOCOL) < 0) {
+                http_answer_text(x, 500, "out of memory");
+        } else {
+                return true;
+        }
+        return false;
+}
+
+/* Each channel begins with its port, and each port is connected at once. */
+static void open_ports(struct session *s, const uint16_t *ports, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                const uint8_t number[] = { (uint8_t)ports[i], (uint8_t)(ports[i] >> 8) };
+                char id[REQUEST_ID_MAX];
+                _cleanup_err_ struct err err = { 0 };
+                struct pair *p;
+
+                snprintf(id, sizeof id, "channel %zu", 2 * i);
+                p = find_request(s, id);
+                if (!p)
+                        continue;
+                p->data = (uint32_t)(2 * i) + FIRST_CHANNEL;
+                p->error = p->data + 1;
+                p->port = ports[i];
+                (void)stream_send(s, p->data, number, sizeof number);
+                (void)stream_send(s, p->error, number, sizeof number);
+                if (sandbox_dial(s->forwards->rt, s->sandbox_id, ports[i], on_dialled, p, &p->dial,
+                                 &err) < 0)
+                        pair_fail(p, err_text(&err));
+        }
+}
+
 static struct session *session_new(struct port_forwards *f, const char *sandbox_id,
-                                   const char *what)
+                                   const char *what, bool is_websocket)
 {
         static const struct spdy_ops ops = { on_output, on_open, on_data, on_end, on_reset };
+        static const struct websocket_ops ws_ops = { on_output, on_message, on_websocket_close };
         struct session *s = calloc(1, sizeof *s);
 
         if (!s)
                 return NULL;
         s->forwards = f;
+        s->channel = -1;
         s->active_at = now_monotonic();
         list_init(&s->pairs);
         list_append(&f->sessions, &s->node);
@@ -468,8 +606,11 @@ static struct session *session_new(struct port_forwards *f, const char *sandbox_
         f->counts.started++;
         s->sandbox_id = strdup(sandbox_id);
         s->what = strdup(what);
-        s->spdy = spdy_new(&ops, s);
-        if (!s->sandbox_id || !s->what || !s->spdy ||
+        if (is_websocket)
+                s->ws = websocket_new(&ws_ops, s);
+        else
+                s->spdy = spdy_new(&ops, s);
+        if (!s->sandbox_id || !s->what || (!s->spdy && !s->ws) ||
             sd_event_add_time(f->event, &s->timer, CLOCK_MONOTONIC, s->active_at + PAIR_USEC,
                               USEC_PER_SEC, on_timer, s) < 0) {
                 session_free(s);
@@ -489,6 +630,10 @@ void port_forwards_handle(struct port_forwards *f, struct http_exchange *x, cons
         static const struct byte_stream_ops ops = { .on_readable = on_readable,
                                                     .on_drained = on_drained,
                                                     .on_hangup = on_hangup };
+        const char *protocol = http_exchange_upgrade_protocol(x);
+        bool is_websocket = protocol && strcasecmp(protocol, "websocket") == 0;
+        uint16_t ports[PORTS_MAX];
+        size_t n_ports = is_websocket ? read_ports(x, ports) : 0;
         struct session *s;
 
         if (f->counts.open >= SESSIONS_MAX) {
@@ -496,10 +641,16 @@ void port_forwards_handle(struct port_forwards *f, struct http_exchange *x, cons
                 http_answer_text(x, 429, "%d port-forwards run already", SESSIONS_MAX);
                 return;
         }
-        if (!negotiate(x))
+        if (is_websocket && n_ports == 0) {
+                http_answer_text(x, 400, "port: expected 1 to %d numbers from 1 to 65535",
+                                 PORTS_MAX);
                 return;
-        s = session_new(f, sandbox_id, what);
-        if (!s || http_exchange_upgrade(x, "SPDY/3.1", &s->stream) < 0) {
+        }
+        if (is_websocket ? !negotiate_websocket(x) : !negotiate(x))
+                return;
+        s = session_new(f, sandbox_id, what, is_websocket);
+        if (!s ||
+            http_exchange_upgrade(x, is_websocket ? "websocket" : "SPDY/3.1", &s->stream) < 0) {
                 if (s)
                         session_free(s);
                 http_answer_text(x, 500, "out of memory");
@@ -507,6 +658,8 @@ void port_forwards_handle(struct port_forwards *f, struct http_exchange *x, cons
         }
         byte_stream_set_ops(s->stream, &ops, s);
         byte_stream_want_read(s->stream, true);
+        open_ports(s, ports, n_ports);
+        byte_stream_flush(s->stream);
 }
 
 int port_forwards_new(sd_event *event, struct runtime *rt, usec_t idle_usec,

@@ -4,6 +4,8 @@ import concurrent.futures
 import os
 import re
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -96,6 +98,59 @@ def a_port_where_nobody_listens_is_named(t):
                 pass
         wait_for("the reason", lambda: "error forwarding port 9999 to pod p_" in forward.said and
                  "failed to connect to localhost:9999 inside the pod, IPv4: Connection refused" in forward.said)
+
+
+class Channels:
+    """A client of v4.channel.k8s.io, through the API server: one connection for each port."""
+
+    def __init__(self, t, pod, *ports):
+        pki = t.cluster.folder + "/control/pki"
+        context = ssl.create_default_context(cafile=pki + "/ca.crt")
+        context.load_cert_chain(pki + "/admin.crt", pki + "/admin.key")
+        host, port = t.api.address.rsplit(":", 1)
+        self.socket = context.wrap_socket(socket.create_connection((host, int(port)), 10), server_hostname=host)
+        query = "&".join(f"ports={p}" for p in ports)
+        self.socket.sendall((f"GET /api/v1/namespaces/{t.namespace}/pods/{pod}/portforward?{query} HTTP/1.1\r\nHost: x\r\n"
+                             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n").encode())
+        self.file = self.socket.makefile("rb")
+        self.head = self.file.readline()
+        while self.file.readline().strip():
+            pass
+
+    def send(self, channel, payload):
+        payload = bytes([channel]) + payload
+        head = bytes([0x82, 0x80 | len(payload)]) if len(payload) < 126 else bytes([0x82, 0xfe]) + struct.pack("!H", len(payload))
+        self.socket.sendall(head + b"\0\0\0\0" + payload)
+
+    def message(self):
+        """The channel and the bytes of the next one."""
+        first, length = self.file.read(2)
+        if length == 126:
+            length, = struct.unpack("!H", self.file.read(2))
+        payload = self.file.read(length)
+        expect(first == 0x82, "a frame of another kind:", first, payload)
+        return payload[0], payload[1:]
+
+
+@test
+def libraries_forward_ports_over_websockets(t):
+    t.run("p", web(), node="node-1")
+    t.wait_ready("p")
+    client = Channels(t, "p", 8080, 9999)
+    expect(b" 101 " in client.head, client.head)
+    client.send(0, b"GET / HTTP/1.0\r\n\r\n")
+    client.send(1, b"what nobody reads")
+    client.send(9, b"of no port")
+    parts = {}
+    while not parts.get(0, b"").strip().endswith(b"p 1") or len(parts.get(3, b"")) <= 2:
+        channel, data = client.message()
+        parts[channel] = parts.get(channel, b"") + data
+    expect_equal((parts[0][:2], parts[1][:2], parts[2][:2], parts[3][:2]),
+                 (struct.pack("<H", 8080), struct.pack("<H", 8080), struct.pack("<H", 9999), struct.pack("<H", 9999)), "the ports that channels begin with")
+    expect(b"error forwarding port 9999 to pod p_" in parts[3], parts[3])
+    expect(parts[0].split(b"\r\n\r\n")[1].strip() == b"p 1", parts[0])
+    client.socket.close()
 
 
 if __name__ == "__main__":
