@@ -1,8 +1,8 @@
 /*
  * kubectl port-forward: TCP connections to a pod's own loopback, many on one SPDY/3.1 connection,
  * each a pair of streams. The SPDY connection has no flow control: one connection that does not
- * take its data holds up the others of the same kubectl, and nobody else. Browsers and libraries use
- * a WebSocket instead, with one connection for each port that they name. Source:
+ * take its data holds up the others of the same kubectl, and nobody else. Browsers and libraries
+ * use a WebSocket instead, with one connection for each port that they name. Source:
  * k8s.io/cri-streaming/pkg/streaming/portforward.
  */
 #pragma once
