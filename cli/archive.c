@@ -6,7 +6,7 @@
 #include <time.h>
 #include <zlib.h>
 
-enum { BLOCK = 512, NAME_MAX_BYTES = 100 };
+enum { BLOCK = 512, NAME_MAX_BYTES = 99 };
 
 struct archive {
         gzFile gz; /* owns the descriptor */
@@ -44,7 +44,7 @@ void archive_add(struct archive *a, const char *name, const void *data, size_t n
                 a->r = a->r ? a->r : -ENAMETOOLONG;
                 return;
         }
-        memcpy(header, name, strlen(name));
+        snprintf((char *)header, NAME_MAX_BYTES + 1, "%s", name);
         snprintf((char *)header + 100, 8, "%07o", 0600);
         snprintf((char *)header + 108, 8, "%07o", 0);
         snprintf((char *)header + 116, 8, "%07o", 0);
@@ -52,7 +52,8 @@ void archive_add(struct archive *a, const char *name, const void *data, size_t n
         snprintf((char *)header + 136, 12, "%011lo", (unsigned long)time(NULL));
         memset(header + 148, ' ', 8);
         header[156] = '0';
-        memcpy(header + 257, "ustar\00000", 8);
+        snprintf((char *)header + 257, 6, "ustar");
+        header[263] = header[264] = '0';
         for (size_t i = 0; i < BLOCK; i++)
                 sum += header[i];
         snprintf((char *)header + 148, 8, "%06o", sum);

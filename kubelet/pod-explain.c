@@ -131,6 +131,9 @@ static const struct remedy sandbox_remedies[] = {
 static const struct remedy refusal_remedies[] = {
         { "outof", "make room on this node (fewer pods, smaller requests), then delete the pod and "
                    "let its controller make it anew" },
+        { "reclaim resources",
+          "make room on this node (fewer pods, smaller requests), then make the pod "
+          "anew" },
         { "nodeaffinity",
           "the node's labels do not fit the pod's nodeSelector or affinity: change either" },
         { "taint", "the pod does not tolerate a taint of this node: add a toleration" },
@@ -431,12 +434,14 @@ static void tell_end(const struct explain_pod *p, json_t *list)
 
 static json_t *refused(const struct explain_pod *p, json_t *list)
 {
+        _cleanup_free_ char *why = text_printf("%s: %s", p->refusal_reason,
+                                               p->refusal_message ? p->refusal_message : "");
         struct finding f = {
                 .about = about_pod(),
                 .what = text_printf("refused on this node: %s", p->refusal_reason),
                 .tried = strdup_null(p->refusal_message),
                 .next = strdup("nothing: a pod that was refused is not tried again"),
-                .help = remedy_of(refusal_remedies, p->refusal_reason),
+                .help = remedy_of(refusal_remedies, why),
         };
 
         add(list, &f);

@@ -177,6 +177,9 @@ TEST(what_was_refused_is_not_tried_again)
         CHECK_STR(summary(), "It was refused at admission.");
         CHECK(startswith(explained(), "pod: refused on this node: OutOfcpu | Node didn't have"));
         CHECK(strstr(explained(), "make room on this node"));
+        pod.refusal_reason = "UnexpectedAdmissionError";
+        pod.refusal_message = "preemption: no set of running pods found to reclaim resources";
+        CHECK(strstr(explained(), "make room on this node"));
 }
 
 TEST(an_end_that_takes_long_says_why)
