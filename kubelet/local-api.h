@@ -1,19 +1,8 @@
 /*
  * The local socket: HTTP+JSON for `skiff` and for scripts, at <run-dir>/skiff.sock. Works with the
- * API server away.
- *
- *      GET    /v1/node                                what this node is, its connection, what it
- * lacks GET    /v1/pods[?namespace=NS]                 v1.PodList, statuses as last computed GET
- * /v1/pods/NS/NAME                        v1.Pod; what is ours under "skiff" GET
- * /v1/pods/NS/NAME/log?container=&…       text, the options of kubectl logs POST
- * /v1/pods/NS/NAME/exec {container?, command}   frames: 1 stdout, 2 stderr, 3 {"exitCode": N}; root
- * only GET    /v1/images                              { items: [ { id, tags, digests, size,
- * pulledAt } ] } POST   /v1/images/pull {image}                 root only POST   /v1/images/import
- * {path, name?}         root only; the path is read by skiffd DELETE /v1/images?name=NAME root only
- *      GET    /v1/events                              v1.EventList, the newest
- *
- * Errors are metav1.Status. A frame is a byte for the stream, three zeros, the length in network
- * order, the bytes.
+ * API server away. What it answers is described in skiff-api(5), cli/skiff-api.5: who may open the
+ * socket may look; what changes something, runs a command or shows values of Secrets needs root.
+ * Errors are metav1.Status.
  */
 #pragma once
 #include "base/http-server.h"
