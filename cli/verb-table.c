@@ -236,6 +236,7 @@ const struct verb verbs[] = {
                 .name = "images",
                 .arguments = "",
                 .help = "list the images of this node",
+                .description = "-o wide tells how many containers use each, -o json which.",
                 .flags = FLAGS_LIST,
                 .run = verb_images,
         },

@@ -477,15 +477,56 @@ static void import_image(struct local_api *a, struct http_exchange *x, const jso
                             &err);
 }
 
+/* The containers that are here, by their image: also those that have ended and are kept. */
+struct image_listing {
+        const struct runtime *rt;
+        json_t *items, *users; /* users: image id -> [ "ns/pod/container" ] */
+};
+
+static void add_user(const struct container_status *c, void *userdata)
+{
+        struct image_listing *l = userdata;
+        const char *ns = string_map_get(c->labels, LABEL_POD_NAMESPACE),
+                   *pod = string_map_get(c->labels, LABEL_POD_NAME),
+                   *name = string_map_get(c->labels, LABEL_CONTAINER_NAME);
+        _cleanup_free_ char *text = ns && pod && name ? text_printf("%s/%s/%s", ns, pod, name)
+                                                      : NULL;
+        json_t *list = c->image_id ? json_object_get(l->users, c->image_id) : NULL, *e;
+        size_t i;
+
+        if (!text || !c->image_id)
+                return;
+        json_array_foreach (list, i, e)
+                if (streq(json_string_value(e), text))
+                        return; /* another instance of it */
+        if (list)
+                json_array_append_new(list, json_string(text));
+        else
+                json_object_set_new(l->users, c->image_id, json_pack("[s]", text));
+}
+
 static void add_image(const struct image_info *i, void *userdata)
 {
+        struct image_listing *l = userdata;
+        json_t *users = json_object_get(l->users, i->id);
         char time[TIME_TEXT_MAX];
 
-        json_array_append_new(userdata,
-                              json_pack("{s:s, s:o, s:o, s:I, s:s}", "id", i->id, "tags",
+        json_array_append_new(l->items,
+                              json_pack("{s:s, s:o, s:o, s:I, s:s, s:o}", "id", i->id, "tags",
                                         strings_json(i->repo_tags), "digests",
                                         strings_json(i->repo_digests), "size", (json_int_t)i->size,
-                                        "pulledAt", time_format(i->pulled_at, time)));
+                                        "pulledAt", time_format(i->pulled_at, time), "usedBy",
+                                        users ? json_incref(users) : json_array()));
+}
+
+static json_t *image_list(struct local_api *a)
+{
+        json_auto_t *users = json_object();
+        struct image_listing l = { a->ctx->rt, json_array(), users };
+
+        container_foreach(l.rt, NULL, add_user, &l);
+        image_foreach(l.rt, add_image, &l);
+        return l.items;
 }
 
 static int compare_tags(const void *a, const void *b)
@@ -564,10 +605,8 @@ static void handle_images(struct local_api *a, struct http_exchange *x)
         const char *method = http_exchange_method(x);
 
         if (streq(method, "GET")) {
-                json_t *items = json_array();
-
-                image_foreach(a->ctx->rt, add_image, items);
-                http_answer_json(x, 200, json_pack("{s:o}", "items", sorted(items, compare_tags)));
+                http_answer_json(x, 200,
+                                 json_pack("{s:o}", "items", sorted(image_list(a), compare_tags)));
         } else if (streq(method, "DELETE")) {
                 if (is_root(x))
                         remove_image_by_name(a, x);

@@ -346,6 +346,10 @@ class Archives(NodeTest):
         self.node.put("web", ("main", FOREVER))
         self.node.wait_ready("web")
         self.node.skiff("image", "import", self.archive((["unused:1", "unused:2"], [layer], {})))
+        users = {tag: image["usedBy"] for image in self.node.json("images")["items"] for tag in image["tags"]}
+        self.assertEqual(users["docker.io/library/busybox:1"], ["default/web-node-1/main"])
+        self.assertEqual(users["docker.io/library/unused:1"], [])
+        self.assertRegex(self.node.skiff("images", "-o", "wide"), r"(?m)^docker.io/library/busybox +1 +sha256:\S+ +\S+ +1 *$")
         told = self.node.skiff("image", "prune").splitlines()
         self.assertTrue(any("docker.io/library/unused:1 docker.io/library/unused:2" in line for line in told), told)
         self.assertRegex(told[-1], r"^removed \d+ images?$")
