@@ -36,5 +36,12 @@ void local_api_handle(struct http_exchange *x, void *userdata);
 
 /* For the parts of the socket that live in files of their own. */
 void local_api_fail(struct http_exchange *x, int status, const char *message);
+/* False: @x was answered, with 403 or 405. */
+bool local_api_is_root(struct http_exchange *x);
+bool local_api_is_method(struct http_exchange *x, const char *method);
+/* The body, an object; NULL: @x was answered with what is wrong. New reference. */
+json_t *local_api_body(struct http_exchange *x);
+/* What a person sees stays in its place from one look to the next. Steals @list. */
+json_t *local_api_sorted(json_t *list, int (*compare)(const void *a, const void *b));
 /* v1.PodList of what this node has; also what :10250/pods answers. New reference. */
 json_t *local_api_pod_list(struct local_api *a, const char *namespace);
