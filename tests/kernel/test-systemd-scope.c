@@ -69,7 +69,7 @@ static pid_t start_in(int cgroup_fd)
 
 static void reload_systemd(void)
 {
-        int status;
+        int status = -1;
         pid_t pid = fork();
 
         if (pid == 0) {
