@@ -355,6 +355,36 @@ static pid_t target_pid(const struct container_start *s)
         return t.pid;
 }
 
+/* All of it that need not be looked up. @ips is borrowed as long as what comes back. */
+static struct container_input input_of(struct container_start *s, const struct image_info *image,
+                                       const struct image_user *user, const char *ips)
+{
+        const struct context *ctx = s->ctx;
+
+        return (struct container_input){
+                .pod = s->options.pod,
+                .container = s->options.container,
+                .image = image,
+                .user = user,
+                .object = on_object,
+                .read_file = on_read_file,
+                .userdata = s,
+                .pod_ip = *s->ip4 ? s->ip4 : s->ip6,
+                .pod_ips = ips,
+                .host_ip = ctx->node_ip,
+                .host_ips = ctx->node_ip,
+                .node_name = ctx->node_name,
+                .target_pid = target_pid(s),
+                .node_memory_bytes = ctx->node_memory_bytes,
+                .possible_cpus = ctx->possible_cpus,
+                .cpu_quota = ctx->config->cpu_quota,
+                .seccomp_default = ctx->config->seccomp_default,
+                .apparmor_default = ctx->apparmor_default,
+                .single_process_oom_kill = ctx->config->single_process_oom_kill,
+                .cpu_period_usec = ctx->config->cpu_period_usec,
+        };
+}
+
 /* Everything is here: the spec is built and handed to the runtime. */
 static int create(struct container_start *s, const struct image_info *image, struct err *err)
 {
@@ -377,28 +407,7 @@ static int create(struct container_start *s, const struct image_info *image, str
         struct oci_device *devices = NULL;
         struct image_user user = { 0 };
         struct container_config config = { .image_id = image->id, .image_name = c->image };
-        struct container_input in = {
-                .pod = pod,
-                .container = c,
-                .image = image,
-                .user = &user,
-                .object = on_object,
-                .read_file = on_read_file,
-                .userdata = s,
-                .pod_ip = *s->ip4 ? s->ip4 : s->ip6,
-                .pod_ips = ips,
-                .host_ip = ctx->node_ip,
-                .host_ips = ctx->node_ip,
-                .node_name = ctx->node_name,
-                .target_pid = target_pid(s),
-                .node_memory_bytes = ctx->node_memory_bytes,
-                .possible_cpus = ctx->possible_cpus,
-                .cpu_quota = ctx->config->cpu_quota,
-                .seccomp_default = ctx->config->seccomp_default,
-                .apparmor_default = ctx->apparmor_default,
-                .single_process_oom_kill = ctx->config->single_process_oom_kill,
-                .cpu_period_usec = ctx->config->cpu_period_usec,
-        };
+        struct container_input in = input_of(s, image, &user, ips);
         int r;
 
         if (!mounts || !ips)
