@@ -115,7 +115,7 @@ def a_resize_that_the_node_has_no_room_for_is_deferred_until_it_has(t):
     expect_resources(resized(t, "p", 60), c=large)
 
 
-@test
+@test(alone=True)
 def a_resize_that_is_taken_back_is_not_waited_for(t):
     cpus = int(t.cluster.node("node-1")["status"]["allocatable"]["cpu"])
     small = amounts("10m", None, "10Mi", None)

@@ -81,12 +81,13 @@ static void answer_udp(const char *name, int fd)
         (void)!sendmsg(fd, &m, 0);
 }
 
-__attribute__((noreturn)) static void serve(const char *name)
+__attribute__((noreturn)) static void serve(const char *name, int ready)
 {
         int tcp = listen_both(SOCK_STREAM), udp = listen_both(SOCK_DGRAM), on = 1;
         struct pollfd fds[] = { { .fd = tcp, .events = POLLIN }, { .fd = udp, .events = POLLIN } };
 
-        if (setsockopt(udp, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) < 0)
+        if (setsockopt(udp, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) < 0 ||
+            write(ready, "", 1) != 1)
                 _exit(1);
         for (;;) {
                 if (poll(fds, 2, -1) < 0)
@@ -98,18 +99,28 @@ __attribute__((noreturn)) static void serve(const char *name)
         }
 }
 
+/* It listens when this returns. */
 static void start_server(int ns, const char *name)
 {
-        pid_t parent = getpid(), pid = fork();
+        pid_t parent = getpid(), pid;
+        int ready[2];
+        char byte;
 
+        CHECK(pipe2(ready, O_CLOEXEC) == 0);
+        pid = fork();
         CHECK(pid >= 0);
-        if (pid > 0)
+        if (pid > 0) {
+                close(ready[1]);
+                CHECK(read(ready[0], &byte, 1) == 1);
+                close(ready[0]);
                 return;
+        }
+        close(ready[0]);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
         netns_enter(ns);
-        serve(name);
+        serve(name, ready[1]);
 }
 
 /* ---- the world ---- */
