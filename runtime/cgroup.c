@@ -447,6 +447,14 @@ int cgroup_remove(struct cgroup_tree *t, const char *path, struct err *err)
         return r < 0 ? err_sys(err, r, "remove cgroup '%s'", path) : 0;
 }
 
+/* The group at @path below root_fd; -errno. */
+static int open_group(const struct cgroup_tree *t, const char *path)
+{
+        int fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
 static int make_leaf(struct cgroup_tree *t, const char *parent, const char *id, const char *path,
                      const struct oci_resources *res, pid_t *ret_placeholder, struct err *err)
 {
@@ -475,9 +483,9 @@ int cgroup_create_container(struct cgroup_tree *t, const char *parent, const cha
                 r = make_leaf(t, parent, id, path, res, &leaf.placeholder, err);
         if (r < 0)
                 return r;
-        leaf.fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        leaf.fd = open_group(t, path);
         if (leaf.fd < 0)
-                r = err_sys(err, -errno, "open cgroup '%s'", path);
+                r = err_sys(err, leaf.fd, "open cgroup '%s'", path);
         if (r == 0)
                 r = write_values(t, leaf.fd, res, CGROUP_LEVEL_CONTAINER, err);
         if (r == 0)
@@ -503,9 +511,9 @@ int cgroup_update_container(struct cgroup_tree *t, const char *parent, const cha
                 r = cgroup_systemd_update_scope(id, res, err);
         if (r < 0)
                 return r;
-        fd = openat(t->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = open_group(t, path);
         if (fd < 0)
-                return err_sys(err, -errno, "open cgroup '%s'", path);
+                return err_sys(err, fd, "open cgroup '%s'", path);
         return write_values(t, fd, res, CGROUP_LEVEL_CONTAINER, err);
 }
 
@@ -594,15 +602,27 @@ void cgroup_remove_container(struct cgroup_tree *t, const char *parent, const ch
         }
 }
 
-/* Of the group at @path below root_fd. */
 static int read_usage(const struct cgroup_tree *t, const char *path, struct runtime_usage *ret)
 {
-        _cleanup_close_ int fd = openat(t->root_fd, path,
-                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_close_ int fd = open_group(t, path);
 
         if (fd < 0)
-                return -errno;
+                return fd;
         cgroup_usage_read(fd, ret);
+        return 0;
+}
+
+static int read_detail(const struct cgroup_tree *t, const char *path, struct runtime_detail *ret)
+{
+        _cleanup_close_ int fd = open_group(t, path);
+        int n;
+
+        if (fd < 0)
+                return fd;
+        cgroup_detail_read(fd, ret);
+        n = snprintf(ret->path, sizeof ret->path, "/%s", path);
+        if (n < 0 || (size_t)n >= sizeof ret->path)
+                ret->path[0] = '\0';
         return 0;
 }
 
@@ -621,22 +641,6 @@ int cgroup_usage(const struct cgroup_tree *t, const char *path, struct runtime_u
         int r = translate(t, path, &place, NULL);
 
         return r < 0 ? r : read_usage(t, place, ret);
-}
-
-/* Likewise. */
-static int read_detail(const struct cgroup_tree *t, const char *path, struct runtime_detail *ret)
-{
-        _cleanup_close_ int fd = openat(t->root_fd, path,
-                                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int n;
-
-        if (fd < 0)
-                return -errno;
-        cgroup_detail_read(fd, ret);
-        n = snprintf(ret->path, sizeof ret->path, "/%s", path);
-        if (n < 0 || (size_t)n >= sizeof ret->path)
-                ret->path[0] = '\0';
-        return 0;
 }
 
 int cgroup_container_detail(const struct cgroup_tree *t, const char *parent, const char *id,
