@@ -160,18 +160,23 @@ static bool term_matches(const struct pod_node_term *t, const json_t *labels, co
         return true;
 }
 
+bool admission_matches_terms(const struct pod_node_term *terms, size_t n, const json_t *labels,
+                             const char *node_name)
+{
+        for (size_t i = 0; i < n; i++)
+                if (term_matches(&terms[i], labels, node_name))
+                        return true;
+        return false;
+}
+
 bool admission_matches_node(const struct pod *pod, const json_t *labels, const char *node_name)
 {
         for (size_t i = 0; i < pod->node_selector.n; i++)
                 if (!streq_null(json_text_at(labels, pod->node_selector.entries[i].key),
                                 pod->node_selector.entries[i].value))
                         return false;
-        if (!pod->has_node_affinity)
-                return true;
-        for (size_t i = 0; i < pod->n_node_terms; i++)
-                if (term_matches(&pod->node_terms[i], labels, node_name))
-                        return true;
-        return false;
+        return !pod->has_node_affinity ||
+               admission_matches_terms(pod->node_terms, pod->n_node_terms, labels, node_name);
 }
 
 /* ---- taints ---- */

@@ -38,5 +38,8 @@ int admission_shortage(const struct pod *pod, const struct admission_node *node,
                        struct preemption_need ret[static PREEMPTION_NEEDS_MAX]);
 /* Does the pod's nodeSelector and required node affinity fit these labels (and this name)? */
 bool admission_matches_node(const struct pod *pod, const json_t *labels, const char *node_name);
+/* Does one of the terms fit? None fits when there are none. */
+bool admission_matches_terms(const struct pod_node_term *terms, size_t n, const json_t *labels,
+                             const char *node_name);
 /* Normal form of a sysctl's name ("kernel/shm_rmid_forced" is "kernel.shm_rmid_forced"); owned. */
 char *sysctl_normalize(const char *name);

@@ -5,6 +5,7 @@
 #include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/pod-decode.h"
+#include "kubelet/volume-spec.h"
 
 #define DEFAULT_MODE        0644
 #define DEFAULT_EXPIRATION  3600
@@ -103,6 +104,10 @@ static const struct json_field volume_source_fields[] = {
         { "downwardAPI", decode_variant, 0, 0, SOURCE(POD_VOLUME_DOWNWARD_API, downward_fields) },
         { "projected",   decode_variant, 0, 0, SOURCE(POD_VOLUME_PROJECTED, no_fields) },
         { "image",       decode_variant, 0, 0, SOURCE(POD_VOLUME_IMAGE, no_fields) },
+        { "persistentVolumeClaim", decode_variant, 0, 0, SOURCE(POD_VOLUME_CLAIM, no_fields) },
+        { "ephemeral",   decode_variant, 0, 0, SOURCE(POD_VOLUME_EPHEMERAL, no_fields) },
+        { "nfs",         decode_variant, 0, 0, SOURCE(POD_VOLUME_NFS, no_fields) },
+        { "csi",         decode_variant, 0, 0, SOURCE(POD_VOLUME_CSI, no_fields) },
         {}
 };
 static const struct json_field projection_source_fields[] = {
@@ -191,6 +196,11 @@ static const struct json_field image_rest[] = {
         { "pullPolicy", decode_named,  FIELD(pod_volume, pull_policy), 0, pod_pull_policies },
         {}
 };
+static const struct json_field claim_rest[] = {
+        { "claimName", decode_dns_subdomain, FIELD(pod_volume, claim), JSON_REQUIRED, NULL },
+        { "readOnly",  decode_bool,          FIELD(pod_volume, claim_read_only), 0, NULL },
+        {}
+};
 static const struct json_field volume_fields[] = {
         { "name",        decode_dns_label, FIELD(pod_volume, name), JSON_REQUIRED, NULL },
         { "emptyDir",    decode_object, 0, 0, empty_dir_rest },
@@ -200,8 +210,33 @@ static const struct json_field volume_fields[] = {
         { "downwardAPI", decode_object, 0, 0, mode_rest },
         { "projected",   decode_object, 0, 0, projected_rest },
         { "image",       decode_object, 0, 0, image_rest },
+        { "persistentVolumeClaim", decode_object, 0, 0, claim_rest },
         {}
 }; /* clang-format on */
+
+/* What a driver mounts is decoded by those who decode it of a PersistentVolume too. */
+static int decode_spec(const json_t *value, struct pod_volume *v, struct err *err)
+{
+        static const struct {
+                enum pod_volume_kind kind;
+                enum volume_spec_kind spec;
+                const char *field;
+        } kinds[] = { { POD_VOLUME_NFS, VOLUME_SPEC_NFS, "nfs" },
+                      { POD_VOLUME_CSI, VOLUME_SPEC_CSI, "csi" } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+                int r;
+
+                if (v->source.kind != kinds[i].kind)
+                        continue;
+                r = volume_spec_decode_inline(kinds[i].spec, v->name,
+                                              json_object_get(value, kinds[i].field), &v->spec,
+                                              err);
+                if (r < 0)
+                        return err_wrap(err, r, "%s", kinds[i].field);
+        }
+        return 0;
+}
 
 int decode_volume(const json_t *value, void *member, _unused_ const void *arg, struct err *err)
 {
@@ -214,6 +249,8 @@ int decode_volume(const json_t *value, void *member, _unused_ const void *arg, s
         r = json_decode(value, volume_fields, v, err);
         if (r == 0)
                 r = decode_source(value, volume_source_fields, &v->source, err);
+        if (r == 0)
+                r = decode_spec(value, v, err);
         if (r < 0)
                 return r;
         /* no source at all is an emptyDir */
@@ -252,6 +289,8 @@ void pod_volume_done(struct pod_volume *v)
         free(v->size_limit_text);
         free(v->host_path_type);
         free(v->image);
+        free(v->claim);
+        volume_spec_free(v->spec);
         for (size_t i = 0; i < v->n_sources; i++)
                 source_done(&v->sources[i]);
         free(v->sources);

@@ -116,12 +116,12 @@ static const struct json_field term_fields[] = {
         { "matchFields",      decode_array, FIELD(pod_node_term, fields), 0, &match_fields },
         {}
 };
-static const struct json_array terms = {
+const struct json_array pod_node_terms = {
         .fields = term_fields, .element_size = sizeof(struct pod_node_term),
         .count_offset = JSON_ARRAY_COUNT(struct pod, node_terms, n_node_terms),
 };
 static const struct json_field selector_fields[] = {
-        { "nodeSelectorTerms", decode_array, FIELD(pod, node_terms), JSON_REQUIRED, &terms },
+        { "nodeSelectorTerms", decode_array, FIELD(pod, node_terms), JSON_REQUIRED, &pod_node_terms },
         {}
 }; /* clang-format on */
 

@@ -17,6 +17,10 @@ extern const struct json_field pod_profile_fields[], pod_selinux_fields[];
 extern const struct json_object_pointer pod_selinux_pointer;
 extern const struct json_field pod_name_value_fields[]; /* struct pod_string_pair: name, value */
 
+/* nodeSelectorTerms: struct pod_node_term *, with the count right behind it. */
+extern const struct json_array pod_node_terms;
+void pod_node_terms_free(struct pod_node_term *terms, size_t n);
+
 extern const char *const pod_pull_policies[]; /* of enum pod_pull_policy */
 /* What the API server fills in: Always for the tag "latest" and for none. */
 enum pod_pull_policy pod_default_pull_policy(const char *image);

@@ -239,18 +239,21 @@ static bool refers_to(const struct pod *p, bool secret)
 
 static const char *forbidden_source(const struct pod_volume_source *s)
 {
+        static const char *const kinds[] = {
+                [POD_VOLUME_SERVICE_ACCOUNT_TOKEN] = "serviceaccounts (via projected volumes)",
+                [POD_VOLUME_CSI] = "csidrivers (via CSI volumes)",
+                [POD_VOLUME_CLAIM] = "persistentvolumeclaims",
+                [POD_VOLUME_EPHEMERAL] = "persistentvolumeclaims (via ephemeral volumes)",
+        };
         static const char *const table[][2] = {
-                { "csi", "csidrivers (via CSI volumes)" },
                 { "glusterfs", "endpoints (via glusterFS volumes)" },
-                { "persistentVolumeClaim", "persistentvolumeclaims" },
-                { "ephemeral", "persistentvolumeclaims (via ephemeral volumes)" },
                 { "azureFile", "secrets (via azureFile volumes)" },
                 { "clusterTrustBundle", "clustertrustbundles" },
                 { "podCertificate", "podcertificates" },
         };
 
-        if (s->kind == POD_VOLUME_SERVICE_ACCOUNT_TOKEN)
-                return "serviceaccounts (via projected volumes)";
+        if ((size_t)s->kind < ARRAY_SIZE(kinds) && kinds[s->kind])
+                return kinds[s->kind];
         for (size_t i = 0; i < ARRAY_SIZE(table); i++)
                 if (streq_null(s->unsupported, table[i][0]))
                         return table[i][1];

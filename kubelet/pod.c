@@ -45,15 +45,20 @@ static void requirements_free(struct pod_requirement *r, size_t n)
         free(r);
 }
 
+void pod_node_terms_free(struct pod_node_term *terms, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                requirements_free(terms[i].expressions, terms[i].n_expressions);
+                requirements_free(terms[i].fields, terms[i].n_fields);
+        }
+        free(terms);
+}
+
 static void free_placement(struct pod *p)
 {
         free(p->node_name);
         string_map_done(&p->node_selector);
-        for (size_t i = 0; i < p->n_node_terms; i++) {
-                requirements_free(p->node_terms[i].expressions, p->node_terms[i].n_expressions);
-                requirements_free(p->node_terms[i].fields, p->node_terms[i].n_fields);
-        }
-        free(p->node_terms);
+        pod_node_terms_free(p->node_terms, p->n_node_terms);
         for (size_t i = 0; i < p->n_tolerations; i++) {
                 free(p->tolerations[i].key);
                 free(p->tolerations[i].value);

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "base/usec.h"
 
+struct volume_spec;
+
 enum pod_source { POD_SOURCE_API, POD_SOURCE_FILE, POD_SOURCE_HTTP };
 enum pod_phase {
         POD_PHASE_NONE, /* no status yet */
@@ -191,6 +193,10 @@ enum pod_volume_kind {
         POD_VOLUME_PROJECTED,
         POD_VOLUME_IMAGE,
         POD_VOLUME_SERVICE_ACCOUNT_TOKEN, /* only inside a projected one */
+        POD_VOLUME_CLAIM,                 /* persistentVolumeClaim */
+        POD_VOLUME_EPHEMERAL,             /* generic: the claim is named after pod and volume */
+        POD_VOLUME_NFS,
+        POD_VOLUME_CSI, /* inline */
 };
 struct pod_volume_item {            /* KeyToPath, or a file of the downward API */
         char *key;                  /* NULL in the downward API */
@@ -200,7 +206,7 @@ struct pod_volume_item {            /* KeyToPath, or a file of the downward API 
 };
 struct pod_volume_source { /* a volume's, or one of a projected volume's */
         enum pod_volume_kind kind;
-        char *unsupported; /* "persistentVolumeClaim": the field's name */
+        char *unsupported; /* "iscsi": the field's name */
         char *name;        /* of the ConfigMap or Secret */
         bool optional;
         struct pod_volume_item *items; /* none: every key */
@@ -220,6 +226,9 @@ struct pod_volume {
         int32_t default_mode;              /* of files: 0644 */
         char *image;                       /* IMAGE: its reference; never NULL there */
         enum pod_pull_policy pull_policy;  /* IMAGE */
+        char *claim;                       /* CLAIM: name of the PersistentVolumeClaim */
+        bool claim_read_only;              /* CLAIM */
+        struct volume_spec *spec;          /* NFS, CSI; else NULL (volume-spec.h) */
         struct pod_volume_source *sources; /* PROJECTED */
         size_t n_sources;
 };

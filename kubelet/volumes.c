@@ -355,6 +355,13 @@ static void volume_write(struct volume *v)
                                          "volume type '%s' is not supported by this node",
                                          v->spec->source.unsupported);
                         break;
+                case POD_VOLUME_CLAIM:
+                case POD_VOLUME_EPHEMERAL:
+                case POD_VOLUME_NFS:
+                case POD_VOLUME_CSI:
+                        r = err_set_kind(&err, -EOPNOTSUPP, ERR_BAD_INPUT,
+                                         "this type of volume is not supported by this node");
+                        break;
                 default:
                         r = write_payload(v, &err);
                         break;

@@ -166,7 +166,7 @@ TEST(every_kind_of_volume_arrives_and_a_foreign_one_keeps_its_name)
                 "{'name':'p','projected':{'defaultMode':288,'sources':[{'serviceAccountToken':"
                 "{'path':'token'}},{'configMap':{'name':'ca'}},{'secret':{'name':'s'}},"
                 "{'clusterTrustBundle':{'path':'x'}}]}},"
-                "{'name':'n','nfs':{'server':'a','path':'/'}},"
+                "{'name':'n','iscsi':{'lun':0}},"
                 "{'name':'i','image':{'reference':'r/i:1'}},{'name':'l','image':{'reference':'r/i'}},"
                 "{'name':'a','image':{'reference':'r/i:1','pullPolicy':'Always'}}]}",
                 NULL);
@@ -181,7 +181,7 @@ TEST(every_kind_of_volume_arrives_and_a_foreign_one_keeps_its_name)
         CHECK_INT(p->volumes[4].sources[0].expiration_sec, 3600);
         CHECK_INT(p->volumes[4].sources[2].kind, POD_VOLUME_SECRET);
         CHECK_STR(p->volumes[4].sources[3].unsupported, "clusterTrustBundle");
-        CHECK_STR(pod_find_volume(p, "n")->source.unsupported, "nfs");
+        CHECK_STR(pod_find_volume(p, "n")->source.unsupported, "iscsi");
         CHECK_INT(pod_find_volume(p, "i")->source.kind, POD_VOLUME_IMAGE);
         CHECK_STR(pod_find_volume(p, "i")->image, "r/i:1");
         CHECK_INT(pod_find_volume(p, "i")->pull_policy, POD_PULL_IF_NOT_PRESENT);
