@@ -287,6 +287,43 @@ int nft_list_elements(struct nft *n, int family, const char *table, const struct
         return list(n, &l, m, take_elements, "elements", err);
 }
 
+/* NFTA_SET_ELEM_LIST_ELEMENTS of one element, of which only the key is said. */
+static int put_key(struct nl_msg *m, const void *key, size_t n)
+{
+        struct nlattr *list = nla_nest_start(m, NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED),
+                      *element = list ? nla_nest_start(m, NFTA_LIST_ELEM | NLA_F_NESTED) : NULL,
+                      *value = element ? nla_nest_start(m, NFTA_SET_ELEM_KEY | NLA_F_NESTED) : NULL;
+
+        if (!value || nla_put(m, NFTA_DATA_VALUE, (int)n, key) < 0)
+                return -ENOMEM;
+        nla_nest_end(m, value);
+        nla_nest_end(m, element);
+        nla_nest_end(m, list);
+        return 0;
+}
+
+int nft_get_element(struct nft *n, int family, const char *table, const struct nft_set *set,
+                    const void *key, int (*fn)(const struct nft_element *element, void *userdata),
+                    void *userdata, struct err *err)
+{
+        struct lister l = {
+                .family = family, .table = table, .set = set, .on_element = fn, .userdata = userdata
+        };
+        struct nl_msg *m = list_message(NFT_MSG_GETSETELEM, family, table,
+                                        NFTA_SET_ELEM_LIST_TABLE);
+        int r;
+
+        if (m && (nla_put_string(m, NFTA_SET_ELEM_LIST_SET, set->name) < 0 ||
+                  put_key(m, key, nft_fields_len(set->key)) < 0)) {
+                nlmsg_free(m);
+                return err_sys(err, -ENOMEM, "look into set '%s'", set->name);
+        }
+        r = netlink_get(n->netlink, m, take_elements, &l, err);
+        if (r == -ENOENT && err)
+                err_done(err);
+        return r < 0 && r != -ENOENT ? err_wrap(err, r, "look into set '%s'", set->name) : r;
+}
+
 static int take_generation(const struct nlmsghdr *h, void *userdata)
 {
         struct nlattr *a[NFTA_GEN_MAX + 1] = { 0 };

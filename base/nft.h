@@ -182,6 +182,15 @@ int nft_list_sets(struct nft *n, int family, const char *table,
 int nft_list_elements(struct nft *n, int family, const char *table, const struct nft_set *set,
                       int (*fn)(const struct nft_element *element, void *userdata), void *userdata,
                       struct err *err);
+/**
+ * nft_get_element() - the one element of that key
+ * @key: nft_fields_len(set->key) bytes. Not for intervals
+ * @fn:  called once, unless the kernel's answer is nothing that @set could hold
+ * Return: 0; -ENOENT: there is no such element, set or table, without a word in @err.
+ */
+int nft_get_element(struct nft *n, int family, const char *table, const struct nft_set *set,
+                    const void *key, int (*fn)(const struct nft_element *element, void *userdata),
+                    void *userdata, struct err *err);
 /* True when @set could be kept for @found: same keys, data, flags and limits. */
 bool nft_set_matches(const struct nft_set *set, const struct nft_found_set *found);
 

@@ -9,8 +9,21 @@
 
 #define SOCKET_DEFAULT "/run/skiff/skiff.sock"
 
+static const char *const daemon_names[] = {
+        [CLIENT_SKIFFD] = "skiffd",
+        [CLIENT_NETPROXY] = "skiff-netproxy",
+};
+/* What a person needs to know who gets no answer. */
+static const char *const daemon_hints[] = {
+        [CLIENT_SKIFFD] = "is it running?",
+        [CLIENT_NETPROXY] = "is it running ('systemctl status skiff-netproxy')? What it had "
+                            "installed stays in force without it, but follows no change; where "
+                            "another proxy routes Services there is none",
+};
+
 struct client {
         CURL *curl;
+        enum client_daemon daemon;
         char *socket;
         long timeout_sec; /* 0: none */
 };
@@ -23,14 +36,27 @@ struct answer {
         int result; /* of on_data */
 };
 
-int client_new(const char *socket, struct client **ret, struct err *err)
+/* Owned. */
+static char *default_socket(enum client_daemon daemon)
 {
-        const char *from_env = getenv("SKIFF_SOCKET");
+        const char *env = getenv("SKIFF_SOCKET"), *own = getenv("SKIFF_NETPROXY_SOCKET"),
+                   *skiffd = env ? env : SOCKET_DEFAULT, *slash = strrchr(skiffd, '/');
+
+        if (daemon == CLIENT_SKIFFD)
+                return strdup(skiffd);
+        if (own)
+                return strdup(own);
+        return text_printf("%.*snetproxy.sock", slash ? (int)(slash + 1 - skiffd) : 0, skiffd);
+}
+
+int client_new(enum client_daemon daemon, const char *socket, struct client **ret, struct err *err)
+{
         struct client *c = calloc(1, sizeof *c);
 
         if (!c)
                 return err_sys(err, -ENOMEM, "start");
-        c->socket = strdup(socket ? socket : from_env ? from_env : SOCKET_DEFAULT);
+        c->daemon = daemon;
+        c->socket = socket ? strdup(socket) : default_socket(daemon);
         c->curl = curl_easy_init();
         if (!c->socket || !c->curl) {
                 client_free(c);
@@ -76,8 +102,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 }
 
 /* The daemon's sentence out of a metav1.Status. */
-static int refused(const struct answer *a, long status, struct err *err)
+static int refused(const struct client *c, const struct answer *a, long status, struct err *err)
 {
+        _cleanup_free_ char *silent = text_printf("%s refused without a word",
+                                                  daemon_names[c->daemon]);
         json_auto_t *root = NULL;
         const char *message = NULL;
 
@@ -90,7 +118,7 @@ static int refused(const struct answer *a, long status, struct err *err)
                      "%s",
                      message        ? message
                      : a->body.data ? a->body.data
-                                    : "skiffd refused without a word");
+                                    : silent);
         return status == 404   ? -ENOENT
                : status == 403 ? -EPERM
                : status == 400 ? -EINVAL
@@ -99,23 +127,24 @@ static int refused(const struct answer *a, long status, struct err *err)
 
 static int unreachable(struct client *c, CURLcode code, struct err *err)
 {
+        const char *name = daemon_names[c->daemon];
         long number = 0, status = 0;
 
         curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &number);
         curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
         if (status)
                 return err_set_kind(err, -EPIPE, ERR_UNREACHABLE,
-                                    "skiffd at '%s' ended in the middle of its answer: %s",
+                                    "%s at '%s' ended in the middle of its answer: %s", name,
                                     c->socket, curl_easy_strerror(code));
         if (number == 0)
                 return err_set_kind(err, -EHOSTUNREACH, ERR_UNREACHABLE,
-                                    "skiffd at '%s' closed the connection: %s; it turns away who "
+                                    "%s at '%s' closed the connection: %s; it turns away who "
                                     "lives in another PID or user namespace, its log says so",
-                                    c->socket, curl_easy_strerror(code));
-        return err_set_kind(err, -EHOSTUNREACH, ERR_UNREACHABLE,
-                            "cannot reach skiffd at '%s': %s; %s", c->socket, strerror((int)number),
+                                    name, c->socket, curl_easy_strerror(code));
+        return err_set_kind(err, -EHOSTUNREACH, ERR_UNREACHABLE, "cannot reach %s at '%s': %s; %s",
+                            name, c->socket, strerror((int)number),
                             number == EACCES ? "expected root, or a member of the socket's group"
-                                             : "is it running?");
+                                             : daemon_hints[c->daemon]);
 }
 
 static int perform(struct client *c, const char *method, const char *path, const json_t *body,
@@ -129,7 +158,7 @@ static int perform(struct client *c, const char *method, const char *path, const
 
         if (!url || (body && !text)) {
                 free(text);
-                return err_sys(err, -ENOMEM, "ask skiffd");
+                return err_sys(err, -ENOMEM, "ask %s", daemon_names[c->daemon]);
         }
         curl_easy_reset(c->curl);
         a->curl = c->curl;
@@ -153,7 +182,7 @@ static int perform(struct client *c, const char *method, const char *path, const
                 return err_sys(err, a->result, "write the output");
         if (code != CURLE_OK)
                 return unreachable(c, code, err);
-        return status >= 200 && status < 300 ? 0 : refused(a, status, err);
+        return status >= 200 && status < 300 ? 0 : refused(c, a, status, err);
 }
 
 int client_call(struct client *c, const char *method, const char *path, const json_t *body,

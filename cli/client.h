@@ -1,5 +1,5 @@
 /*
- * Requests to skiffd's unix socket, one after another: libcurl's easy interface.
+ * Requests to a daemon's unix socket, one after another: libcurl's easy interface.
  */
 #pragma once
 #include <jansson.h>
@@ -8,8 +8,15 @@
 
 struct client; /* opaque */
 
-/* @socket: path; NULL: $SKIFF_SOCKET, or /run/skiff/skiff.sock */
-int client_new(const char *socket, struct client **ret, struct err *err);
+enum client_daemon { CLIENT_SKIFFD, CLIENT_NETPROXY };
+
+/**
+ * client_new() - nothing is connected yet
+ * @socket: path; NULL: that of the environment, or the usual one. skiffd: $SKIFF_SOCKET, or
+ *          /run/skiff/skiff.sock; skiff-netproxy: $SKIFF_NETPROXY_SOCKET, or netproxy.sock beside
+ *          skiffd's
+ */
+int client_new(enum client_daemon daemon, const char *socket, struct client **ret, struct err *err);
 struct client *client_free(struct client *c);
 DEFINE_CLEANUP(struct client *, client_free)
 

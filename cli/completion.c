@@ -11,6 +11,7 @@ static const char *const word_commands[] = {
         [WORD_NONE] = "",
         [WORD_POD] = "skiff pods -o name",
         [WORD_IMAGE] = "skiff images -o name",
+        [WORD_SERVICE] = "skiff services -o name",
         [WORD_FILE] = "",
         [WORD_VERB] = "skiff completion verbs",
         [WORD_SHELL] = "echo bash zsh fish",

@@ -214,9 +214,13 @@ static void add_main_page(struct strbuf *b)
         for (enum flag_id id = 0; id < _FLAG_MAX; id++)
                 if (FLAGS_BEFORE & (UINT32_C(1) << id))
                         add_roff_flag(b, &flags[id]);
-        strbuf_add(b, ".SH ENVIRONMENT\n.TP\n.B SKIFF_SOCKET\nskiffd's socket\n"
-                      ".TP\n.B NO_COLOR\nwhen set, no colours, on a terminal either\n"
-                      ".SH EXIT STATUS\n");
+        strbuf_add(
+                b,
+                ".SH ENVIRONMENT\n.TP\n.B SKIFF_SOCKET\nskiffd's socket instead of /run/skiff/skiff.sock\n"
+                ".TP\n.B SKIFF_NETPROXY_SOCKET\nthat of skiff\\-netproxy, which services, "
+                "service and trace ask, instead of netproxy.sock beside skiffd's\n"
+                ".TP\n.B NO_COLOR\nwhen set, no colours, on a terminal either\n"
+                ".SH EXIT STATUS\n");
         add_roff(b, about_codes);
         strbuf_add(b, ".SH SEE ALSO\n.BR skiff\\-api (5)");
         for (const struct verb *v = verbs; v->name; v++) {

@@ -15,7 +15,8 @@ static int run(struct command_line *c, struct err *err)
         _cleanup_(client_freep)
         struct client *client = NULL;
 
-        if (!c->verb->is_local && client_new(c->in.values[FLAG_SOCKET], &client, err) < 0)
+        if (!c->verb->is_local &&
+            client_new(c->verb->daemon, c->in.values[FLAG_SOCKET], &client, err) < 0)
                 return EXIT_FAILED;
         c->in.client = client;
         return c->verb->run(&c->in, err);

@@ -17,7 +17,7 @@ const struct flag flags[_FLAG_MAX] = {
         [FLAG_TAIL]       = { 0, "tail", "N", "the last N lines; -1: all" },
         [FLAG_SINCE]      = { 0, "since", "DURATION", "what is newer, such as 5m or 1h30m" },
         [FLAG_TIMESTAMPS] = { 0, "timestamps", NULL, "each line begins with its time" },
-        [FLAG_SOCKET]     = { 0, "socket", "PATH", "skiffd's socket ($SKIFF_SOCKET, /run/skiff/skiff.sock)" },
+        [FLAG_SOCKET]     = { 0, "socket", "PATH", "the daemon's socket (see ENVIRONMENT in skiff(1))" },
         [FLAG_HELP]       = { 'h', "help", NULL, "say this and end" },
         [FLAG_VERSION]    = { 0, "version", NULL, "print the version and end" },
 };
@@ -280,6 +280,64 @@ const struct verb verbs[] = {
                 .max_words = 1,
                 .words = WORD_IMAGE,
                 .run = verb_image_rm,
+        },
+        {
+                .name = "services",
+                .arguments = "",
+                .help = "list the Services that are routed on this node",
+                .description =
+                        "Lists what skiff-netproxy serves, from its own state: a Service that the "
+                        "API server has and that is not here is headless, of type ExternalName, or "
+                        "another proxy's. ENDPOINTS counts addresses, ready of all. -o wide adds "
+                        "external addresses, traffic policies, session affinity, and whether the "
+                        "newest change of it is in force.",
+                .examples = { { "skiff services -n kube-system -o wide", "of one namespace" } },
+                .flags = FLAGS_LIST | FLAG(NAMESPACE),
+                .daemon = CLIENT_NETPROXY,
+                .run = verb_services,
+        },
+        {
+                .name = "service",
+                .arguments = "SERVICE",
+                .help = "one Service: where its addresses lead, which endpoints and why not others",
+                .description =
+                        "Shows where each address of a Service leads, as installed in nftables, "
+                        "and each of its endpoints: node, zone, whether it is ready, serves, "
+                        "terminates, and whether traffic goes to it. \"inside\" is who asks the "
+                        "cluster IP, \"outside\" who asks a node port, an external IP or a load "
+                        "balancer's: their traffic policies may differ. SERVICE is NAME or "
+                        "NAMESPACE/NAME, and may be cut short as long as it is one Service's.",
+                .examples = { { "skiff service kube-system/kube-dns", "by its whole name" } },
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE) | FLAG(NO_HEADERS),
+                .min_words = 1,
+                .max_words = 1,
+                .words = WORD_SERVICE,
+                .daemon = CLIENT_NETPROXY,
+                .run = verb_service,
+        },
+        {
+                .name = "trace",
+                .arguments = "IP:PORT[/PROTOCOL]",
+                .help = "what becomes of a packet to this address and port",
+                .description =
+                        "Follows a packet that this node sends or forwards through the rules of "
+                        "skiff-netproxy: which Service's port it is, by which kind of address, to "
+                        "which endpoints it may go and with which chance, whether its source is "
+                        "hidden, session affinity, or why it is refused or dropped; apart for who "
+                        "sends it where that matters: pods of this node, the node itself, "
+                        "everybody else. The walk is made through what the proxy has installed "
+                        "and again through what the kernel answers; a difference is said. What is "
+                        "no Service's is looked for among the pods' host ports and addresses, "
+                        "which are skiffd's. PROTOCOL is tcp (when it is not said), udp or sctp. "
+                        "An IPv6 address stands in brackets.",
+                .examples = { { "skiff trace 10.96.0.10:53/udp", "cluster DNS" },
+                              { "skiff trace [2001:db8::1]:30080", "a node port" } },
+                .exit_codes = "1 also when the kernel has something else than the proxy thinks",
+                .flags = FLAG(OUTPUT),
+                .min_words = 1,
+                .max_words = 1,
+                .daemon = CLIENT_NETPROXY,
+                .run = verb_trace,
         },
         {
                 .name = "doctor",

@@ -43,7 +43,15 @@ struct flag {
 extern const struct flag flags[_FLAG_MAX];
 
 /* What a verb's words are: completion asks for their names. */
-enum word_kind { WORD_NONE, WORD_POD, WORD_IMAGE, WORD_FILE, WORD_VERB, WORD_SHELL };
+enum word_kind {
+        WORD_NONE,
+        WORD_POD,
+        WORD_IMAGE,
+        WORD_SERVICE,
+        WORD_FILE,
+        WORD_VERB,
+        WORD_SHELL,
+};
 
 struct invocation {
         struct client *client;
@@ -70,8 +78,9 @@ struct verb {
         uint32_t flags;         /* beyond FLAGS_ALWAYS */
         size_t min_words, max_words;
         enum word_kind words;
-        bool is_local; /* needs no daemon */
-        bool has_svg;  /* --output svg is one, too */
+        enum client_daemon daemon; /* whom it asks */
+        bool is_local;             /* needs no daemon */
+        bool has_svg;              /* --output svg is one, too */
         /* Returns the exit code; @err holds the sentence for EXIT_FAILED and EXIT_USAGE. */
         int (*run)(struct invocation *in, struct err *err);
 };
@@ -119,10 +128,13 @@ int verb_node(struct invocation *in, struct err *err);
 int verb_pod(struct invocation *in, struct err *err);
 int verb_pods(struct invocation *in, struct err *err);
 int verb_restart(struct invocation *in, struct err *err);
+int verb_service(struct invocation *in, struct err *err);
+int verb_services(struct invocation *in, struct err *err);
 int verb_stats(struct invocation *in, struct err *err);
 int verb_status(struct invocation *in, struct err *err);
 int verb_stop(struct invocation *in, struct err *err);
 int verb_support(struct invocation *in, struct err *err);
 int verb_timeline(struct invocation *in, struct err *err);
 int verb_top(struct invocation *in, struct err *err);
+int verb_trace(struct invocation *in, struct err *err);
 int verb_version(struct invocation *in, struct err *err);

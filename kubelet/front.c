@@ -1,12 +1,10 @@
 #include "kubelet/front.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
-#include "base/fs.h"
+#include "base/local-socket.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kubelet/agent-metrics.h"
@@ -24,10 +22,6 @@
 #include "kubelet/running-pods.h"
 #include "kubelet/server.h"
 #include "kubelet/stats.h"
-
-#define SOCKET_MODE  0660
-#define SOCKET_GROUP "skiff"
-#define GROUP_MAX    (1 << 20)
 
 struct front {
         const struct context *ctx;
@@ -245,38 +239,6 @@ static void store_fd(int fd, const char *name)
 
 /* ---- starting ---- */
 
-/* Group "skiff" of /etc/group, read plainly (no name service); root when there is none. */
-static gid_t socket_group(void)
-{
-        _cleanup_free_ char *text = NULL;
-        char *state = NULL;
-
-        if (fs_read_at(AT_FDCWD, "/etc/group", GROUP_MAX, &text, NULL) < 0)
-                return 0;
-        for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
-                const char *rest = startswith(line, SOCKET_GROUP ":");
-                const char *number = rest ? strchr(rest, ':') : NULL;
-                _cleanup_free_ char *digits = number ? strndup(number + 1, strcspn(number + 1, ":"))
-                                                     : NULL;
-                uint32_t gid;
-
-                if (digits && text_to_u32(digits, &gid) == 0)
-                        return gid;
-        }
-        return 0;
-}
-
-/* The run directory is ours: what lies in the socket's place is damage, and nobody's data. */
-static void clear_place(const char *path)
-{
-        struct stat st;
-
-        if (lstat(path, &st) < 0 || S_ISSOCK(st.st_mode))
-                return;
-        log_warn(0, "'%s' is no socket, removing it", path);
-        fs_remove_tree_at(AT_FDCWD, path);
-}
-
 static void on_local_exec(struct http_exchange *x, const char *container_id, bool attach,
                           void *userdata)
 {
@@ -310,9 +272,7 @@ static int start_local(struct front *f, int stored, struct err *err)
         if (r < 0)
                 return r;
         if (fd < 0)
-                clear_place(f->socket_path);
-        if (fd < 0)
-                fd = http_listen_unix(f->socket_path, SOCKET_MODE, socket_group(), err);
+                fd = local_socket_listen(f->socket_path, err);
         if (fd < 0)
                 return fd;
         store_fd(fd, "local");

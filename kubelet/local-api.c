@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/local-socket.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kubelet/local-config.h"
@@ -24,32 +25,9 @@ struct local_api {
 
 /* ---- answers ---- */
 
-static const char *reason_of_status(int status)
-{
-        switch (status) {
-        case 400:
-                return "BadRequest";
-        case 403:
-                return "Forbidden";
-        case 404:
-                return "NotFound";
-        case 405:
-                return "MethodNotAllowed";
-        case 409:
-                return "Conflict";
-        case 422:
-                return "Invalid";
-        default:
-                return "InternalError";
-        }
-}
-
 void local_api_fail(struct http_exchange *x, int status, const char *message)
 {
-        http_answer_json(x, status,
-                         json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "apiVersion", "v1", "kind",
-                                   "Status", "status", "Failure", "reason",
-                                   reason_of_status(status), "message", message, "code", status));
+        local_socket_fail(x, status, message);
 }
 
 bool local_api_is_root(struct http_exchange *x)
@@ -64,13 +42,7 @@ bool local_api_is_root(struct http_exchange *x)
 
 bool local_api_is_method(struct http_exchange *x, const char *method)
 {
-        _cleanup_free_ char *message = NULL;
-
-        if (streq(http_exchange_method(x), method))
-                return true;
-        message = text_printf("the method is not allowed here: expected %s", method);
-        local_api_fail(x, 405, message ? message : "the method is not allowed here");
-        return false;
+        return local_socket_is_method(x, method);
 }
 
 /* The body as an object; answers when it is none. */

@@ -104,14 +104,28 @@ static void grow(struct element_table *t)
         t->n_buckets = n;
 }
 
+static struct element *find(const struct element_table *t, enum ruleset_set set, const void *key,
+                            size_t bucket)
+{
+        for (struct element *e = t->buckets[bucket]; e; e = e->next)
+                if (e->set == set && memcmp(e->bytes, key, t->key_len[set]) == 0)
+                        return e;
+        return NULL;
+}
+
+const struct element *element_table_find(const struct element_table *t, enum ruleset_set set,
+                                         const void *key)
+{
+        return find(t, set, key, bucket_of(t, set, key, t->n_buckets));
+}
+
 struct element *element_table_ensure(struct element_table *t, enum ruleset_set set, const void *key)
 {
         size_t k = bucket_of(t, set, key, t->n_buckets);
-        struct element *e;
+        struct element *e = find(t, set, key, k);
 
-        for (e = t->buckets[k]; e; e = e->next)
-                if (e->set == set && memcmp(e->bytes, key, t->key_len[set]) == 0)
-                        return e;
+        if (e)
+                return e;
         e = calloc(1, sizeof *e + t->key_len[set] + 2U * t->value_len[set]);
         if (!e)
                 return NULL;
@@ -254,6 +268,16 @@ void element_unwant(struct element_table *t, struct element *e)
         if (!(e->flags & SHARED))
                 e->owner = NULL;
         mark_dirty(t, e);
+}
+
+bool element_is_installed(const struct element *e)
+{
+        return e->flags & HAVE;
+}
+
+const void *element_installed_value(const struct element_table *t, const struct element *e)
+{
+        return installed_value(t, e);
 }
 
 /* Walks all elements and frees those that @keep does not want. */

@@ -15,6 +15,9 @@ struct element_table *element_table_free(struct element_table *t);
 /* The element of that key, made when it is new; NULL without memory. */
 struct element *element_table_ensure(struct element_table *t, enum ruleset_set set,
                                      const void *key);
+/* The element of that key, or NULL. */
+const struct element *element_table_find(const struct element_table *t, enum ruleset_set set,
+                                         const void *key);
 enum ruleset_set element_set(const struct element *e);
 
 /* A fresh stamp, by which one pass over many elements knows those it has met. */
@@ -36,6 +39,9 @@ const void *element_wanted_value(const struct element_table *t, const struct ele
 bool element_wants(const struct element_table *t, const struct element *e, const void *value);
 void element_want(struct element_table *t, struct element *e, const void *value);
 void element_unwant(struct element_table *t, struct element *e);
+
+bool element_is_installed(const struct element *e);
+const void *element_installed_value(const struct element_table *t, const struct element *e);
 
 /* Nothing is known to be installed … */
 void element_table_forget(struct element_table *t);

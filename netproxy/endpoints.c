@@ -1,5 +1,6 @@
 #include "netproxy/endpoints.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,7 @@ struct endpoint_slice *endpoint_slice_free(struct endpoint_slice *s)
         for (size_t i = 0; i < s->n_ports; i++)
                 free(s->ports[i].name);
         free(s->endpoints);
+        free(s->nodes);
         free(s->ports);
         free(s->service);
         free(s);
@@ -179,8 +181,26 @@ static uint8_t flags_of(const struct raw_endpoint *raw, const char *node)
         return flags;
 }
 
+/* Most slices have few nodes: a list of names, looked through from its start. */
+static int take_node(struct strbuf *nodes, const char *name, struct slice_endpoint *e)
+{
+        if (e->flags & ENDPOINT_LOCAL || !name || !name[0])
+                return 0;
+        if (nodes->len == 0)
+                strbuf_add_n(nodes, "", 1);
+        for (size_t at = 1; at < nodes->len; at += strlen(nodes->data + at) + 1) {
+                if (streq(nodes->data + at, name)) {
+                        e->node = (uint32_t)at;
+                        return 0;
+                }
+        }
+        e->node = (uint32_t)nodes->len;
+        strbuf_add_n(nodes, name, strlen(name) + 1);
+        return nodes->failed ? -ENOMEM : 0;
+}
+
 static int take_endpoint(struct endpoint_slice *s, const struct raw_endpoint *raw, const char *node,
-                         struct err *err)
+                         struct strbuf *nodes, struct err *err)
 {
         struct slice_endpoint e = { .flags = flags_of(raw, node) };
         const char *text = raw->addresses ? raw->addresses[0] : NULL; /* the others never count */
@@ -194,6 +214,8 @@ static int take_endpoint(struct endpoint_slice *s, const struct raw_endpoint *ra
                              text, address_type_names[s->family == AF_INET6]);
                 return 0;
         }
+        if (take_node(nodes, raw->node_name, &e) < 0)
+                return err_sys(err, -ENOMEM, "read EndpointSlice");
         for (size_t i = 0; i < raw->hints.zones.n; i++) {
                 if (strv_append(&e.zones, raw->hints.zones.items[i].name) < 0) {
                         strv_free(e.zones);
@@ -227,6 +249,7 @@ static int fill(struct endpoint_slice *s, struct raw_slice *raw, const char *ser
 {
         const char *triggered = string_map_get(&raw->metadata.annotations,
                                                "endpoints.kubernetes.io/last-change-trigger-time");
+        _cleanup_strbuf_ struct strbuf nodes = { 0 };
         int r;
 
         s->family = raw->address_type == ADDRESS_IPV6 ? AF_INET6 : AF_INET;
@@ -237,9 +260,15 @@ static int fill(struct endpoint_slice *s, struct raw_slice *raw, const char *ser
         if (triggered && time_parse(triggered, &s->triggered) < 0)
                 s->triggered = 0;
         for (size_t i = 0; i < raw->n_endpoints; i++) {
-                r = take_endpoint(s, &raw->endpoints[i], node, err);
+                r = take_endpoint(s, &raw->endpoints[i], node, &nodes, err);
                 if (r < 0)
                         return r;
+        }
+        if (nodes.len > 0) {
+                s->nodes = malloc(nodes.len);
+                if (!s->nodes)
+                        return err_sys(err, -ENOMEM, "read EndpointSlice");
+                memcpy(s->nodes, nodes.data, nodes.len);
         }
         return take_ports(s, raw, err);
 }
@@ -309,8 +338,36 @@ static int append_endpoints(struct endpoint_list *l, const struct endpoint_slice
                         .ip = s->endpoints[i].ip,
                         .port = port,
                         .flags = s->endpoints[i].flags,
+                        .node = s->nodes ? s->nodes + s->endpoints[i].node : "",
                         .zones = s->endpoints[i].zones,
                 };
+        return 0;
+}
+
+/* Sorts, and keeps the first of the same target. */
+static void settle(struct endpoint_list *l)
+{
+        size_t kept = 0;
+
+        if (l->n > 1)
+                qsort(l->items, l->n, sizeof *l->items, compare_endpoints);
+        for (size_t i = 0; i < l->n; i++)
+                if (kept == 0 || compare_targets(&l->items[kept - 1], &l->items[i]) != 0)
+                        l->items[kept++] = l->items[i];
+        l->n = kept;
+}
+
+int endpoints_collect_addresses(const struct endpoint_slice *const *slices, size_t n_slices,
+                                int family, struct endpoint_list *ret)
+{
+        _cleanup_(endpoint_list_done)
+        struct endpoint_list l = { 0 };
+
+        for (size_t i = 0; i < n_slices; i++)
+                if (slices[i]->family == family && append_endpoints(&l, slices[i], 0) < 0)
+                        return -ENOMEM;
+        settle(&l);
+        *ret = TAKE_VALUE(l);
         return 0;
 }
 
@@ -320,7 +377,6 @@ int endpoints_collect(const struct endpoint_slice *const *slices, size_t n_slice
 {
         _cleanup_(endpoint_list_done)
         struct endpoint_list l = { 0 };
-        size_t kept = 0;
 
         for (size_t i = 0; i < n_slices; i++) {
                 if (slices[i]->family != family)
@@ -333,12 +389,7 @@ int endpoints_collect(const struct endpoint_slice *const *slices, size_t n_slice
                                 return -ENOMEM;
                 }
         }
-        if (l.n > 1)
-                qsort(l.items, l.n, sizeof *l.items, compare_endpoints);
-        for (size_t i = 0; i < l.n; i++)
-                if (kept == 0 || compare_targets(&l.items[kept - 1], &l.items[i]) != 0)
-                        l.items[kept++] = l.items[i];
-        l.n = kept;
+        settle(&l);
         *ret = TAKE_VALUE(l);
         return 0;
 }
@@ -409,61 +460,74 @@ static enum topology topology_of(const struct endpoint_list *all, const char *zo
         return TOPOLOGY_NONE;
 }
 
-static bool fits_topology(const struct endpoint *e, enum topology topology, const char *zone)
-{
-        switch (topology) {
-        case TOPOLOGY_SAME_NODE:
-                return e->flags & ENDPOINT_NODE_HINTED;
-        case TOPOLOGY_SAME_ZONE:
-                return strv_contains(e->zones, zone);
-        default:
-                return true;
-        }
-}
-
 static bool is_leaving_but_serves(const struct endpoint *e)
 {
         return (e->flags & ENDPOINT_SERVING) && (e->flags & ENDPOINT_TERMINATING);
 }
 
-static int select_cluster(const struct endpoint_list *all, const char *zone,
-                          struct endpoint_list *ret)
+struct endpoint_policy endpoint_policy_of(const struct endpoint_list *all, bool local,
+                                          const char *zone)
 {
-        enum topology topology = topology_of(all, zone);
-        struct endpoint *items = calloc(all->n + 1, sizeof *items);
-        size_t n = 0;
+        struct endpoint_policy p = {
+                .local = local,
+                .topology = (uint8_t)(local ? TOPOLOGY_NONE : topology_of(all, zone)),
+                .zone = zone,
+        };
 
-        if (!items)
-                return -ENOMEM;
         for (size_t i = 0; i < all->n; i++)
-                if ((all->items[i].flags & ENDPOINT_READY) &&
-                    fits_topology(&all->items[i], topology, zone))
-                        items[n++] = all->items[i];
-        /* none is ready anywhere: those that shut down are better than nothing */
-        if (n == 0)
-                for (size_t i = 0; i < all->n; i++)
-                        if (is_leaving_but_serves(&all->items[i]))
-                                items[n++] = all->items[i];
-        *ret = (struct endpoint_list){ items, n };
-        return 0;
+                p.any_ready |= (all->items[i].flags & ENDPOINT_READY) &&
+                               (!local || (all->items[i].flags & ENDPOINT_LOCAL));
+        return p;
 }
 
-static int select_local(const struct endpoint_list *all, struct endpoint_list *ret)
+enum endpoint_fate endpoint_fate_of(const struct endpoint *e, const struct endpoint_policy *p)
 {
+        if (p->local && !(e->flags & ENDPOINT_LOCAL))
+                return ENDPOINT_NOT_LOCAL;
+        /* none is ready: those that shut down are better than nothing */
+        if (!(e->flags & ENDPOINT_READY)) {
+                if (!(e->flags & ENDPOINT_TERMINATING))
+                        return ENDPOINT_NOT_READY;
+                if (!is_leaving_but_serves(e))
+                        return ENDPOINT_GONE;
+                return p->any_ready ? ENDPOINT_LEAVING : ENDPOINT_CHOSEN_LEAVING;
+        }
+        if (p->topology == TOPOLOGY_SAME_NODE && !(e->flags & ENDPOINT_NODE_HINTED))
+                return ENDPOINT_OTHER_NODES;
+        if (p->topology == TOPOLOGY_SAME_ZONE && !strv_contains(e->zones, p->zone))
+                return ENDPOINT_OTHER_ZONES;
+        return ENDPOINT_CHOSEN;
+}
+
+const char *endpoint_fate_text(enum endpoint_fate fate)
+{
+        static const char *const texts[] = {
+                [ENDPOINT_CHOSEN] = "",
+                [ENDPOINT_CHOSEN_LEAVING] = "terminating, but none is ready",
+                [ENDPOINT_NOT_READY] = "not ready",
+                [ENDPOINT_LEAVING] = "terminating, and others are ready",
+                [ENDPOINT_GONE] = "terminating and not serving",
+                [ENDPOINT_OTHER_NODES] = "hinted for other nodes",
+                [ENDPOINT_OTHER_ZONES] = "hinted for other zones",
+                [ENDPOINT_NOT_LOCAL] = "on another node, and the traffic policy is Local",
+        };
+        static_assert(ARRAY_SIZE(texts) == _ENDPOINT_FATE_MAX, "a fate has no text");
+
+        return texts[fate];
+}
+
+static int choose(const struct endpoint_list *all, bool local, const char *zone,
+                  struct endpoint_list *ret)
+{
+        struct endpoint_policy p = endpoint_policy_of(all, local, zone);
         struct endpoint *items = calloc(all->n + 1, sizeof *items);
         size_t n = 0;
 
         if (!items)
                 return -ENOMEM;
         for (size_t i = 0; i < all->n; i++)
-                if ((all->items[i].flags & ENDPOINT_READY) &&
-                    (all->items[i].flags & ENDPOINT_LOCAL))
+                if (endpoint_is_chosen(endpoint_fate_of(&all->items[i], &p)))
                         items[n++] = all->items[i];
-        if (n == 0)
-                for (size_t i = 0; i < all->n; i++)
-                        if (is_leaving_but_serves(&all->items[i]) &&
-                            (all->items[i].flags & ENDPOINT_LOCAL))
-                                items[n++] = all->items[i];
         *ret = (struct endpoint_list){ items, n };
         return 0;
 }
@@ -482,9 +546,9 @@ int endpoints_select(const struct endpoint_list *all, bool uses_cluster, bool us
         _cleanup_(endpoint_selection_done)
         struct endpoint_selection s = { 0 };
 
-        if (uses_cluster && select_cluster(all, zone, &s.cluster) < 0)
+        if (uses_cluster && choose(all, false, zone, &s.cluster) < 0)
                 return -ENOMEM;
-        if (uses_local && select_local(all, &s.local) < 0)
+        if (uses_local && choose(all, true, zone, &s.local) < 0)
                 return -ENOMEM;
         s.has_any = s.cluster.n > 0 || (uses_local && any_serves(all));
         *ret = TAKE_VALUE(s);

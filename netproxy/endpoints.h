@@ -19,7 +19,8 @@ enum endpoint_flags {
 struct slice_endpoint {
         struct ip ip;
         uint8_t flags;
-        char **zones; /* owned; zone hints; NULL: none */
+        uint32_t node; /* where its name begins in the slice's .nodes */
+        char **zones;  /* owned; zone hints; NULL: none */
 };
 struct slice_port {
         char *name; /* owned; "" when it has none */
@@ -31,6 +32,8 @@ struct endpoint_slice {
         int family;                       /* AF_INET, AF_INET6 */
         struct slice_endpoint *endpoints; /* owned */
         size_t n_endpoints;
+        char *nodes; /* owned; an empty name, and those of other nodes, each once with its NUL;
+                        NULL: all endpoints are here or nowhere */
         struct slice_port *ports; /* owned */
         size_t n_ports;
         usec_t triggered; /* last-change-trigger-time annotation; 0: none */
@@ -53,7 +56,8 @@ struct endpoint { /* of one Service port */
         struct ip ip;
         uint16_t port;
         uint8_t flags;
-        char *const *zones; /* borrowed from its slice */
+        const char *node;   /* borrowed from its slice; "": this one, or not said */
+        char *const *zones; /* likewise */
 };
 /* An endpoint list; pointers into the slices stay valid as long as those do. */
 struct endpoint_list {
@@ -71,6 +75,10 @@ int endpoints_collect(const struct endpoint_slice *const *slices, size_t n_slice
                       const char *port_name, uint8_t protocol, int family,
                       struct endpoint_list *ret);
 
+/* Every address of @family once, with port 0, whatever ports it has. Sorted likewise. */
+int endpoints_collect_addresses(const struct endpoint_slice *const *slices, size_t n_slices,
+                                int family, struct endpoint_list *ret);
+
 /* How many addresses on this node are ready, whatever their ports: a load balancer's weight. */
 int endpoints_count_local(const struct endpoint_slice *const *slices, size_t n_slices, int family,
                           size_t *ret);
@@ -87,3 +95,31 @@ void endpoint_selection_done(struct endpoint_selection *s);
  */
 int endpoints_select(const struct endpoint_list *all, bool uses_cluster, bool uses_local,
                      const char *zone, struct endpoint_selection *ret);
+
+/* Whether traffic goes to an endpoint, and why not. */
+enum endpoint_fate {
+        ENDPOINT_CHOSEN,
+        ENDPOINT_CHOSEN_LEAVING, /* it terminates, but none is ready */
+        ENDPOINT_NOT_READY,
+        ENDPOINT_LEAVING,     /* it terminates, and others are ready */
+        ENDPOINT_GONE,        /* it terminates, and does not serve any more */
+        ENDPOINT_OTHER_NODES, /* topology hints lead other nodes to it */
+        ENDPOINT_OTHER_ZONES, /* likewise */
+        ENDPOINT_NOT_LOCAL,   /* policy Local, and it is on another node */
+        _ENDPOINT_FATE_MAX,
+};
+struct endpoint_policy { /* what decides about all endpoints of a port; { 0 } is fresh */
+        bool local;      /* traffic policy */
+        bool any_ready;  /* one that it could take is */
+        uint8_t topology;
+        const char *zone; /* borrowed */
+};
+struct endpoint_policy endpoint_policy_of(const struct endpoint_list *all, bool local,
+                                          const char *zone);
+enum endpoint_fate endpoint_fate_of(const struct endpoint *e, const struct endpoint_policy *p);
+static inline bool endpoint_is_chosen(enum endpoint_fate fate)
+{
+        return fate <= ENDPOINT_CHOSEN_LEAVING;
+}
+/* "hinted for other zones"; "" for one that is simply chosen. */
+const char *endpoint_fate_text(enum endpoint_fate fate);

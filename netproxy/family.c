@@ -354,6 +354,46 @@ bool family_is_known(const struct family *f)
         return f->is_known;
 }
 
+struct value_reader {
+        int family;
+        enum ruleset_set set;
+        void *value; /* borrowed; NULL: not wanted */
+        bool found;
+};
+
+static int on_value(const struct nft_element *element, void *userdata)
+{
+        struct value_reader *r = userdata;
+        struct ruleset_target target = { 0 };
+        size_t n = ruleset_value_len(r->family, r->set);
+
+        r->found = true;
+        if (!r->value || n == 0)
+                return 0;
+        if (ruleset_set(r->family, r->set)->data[0] == NFT_FIELD_VERDICT) {
+                /* a verdict that we never give leads nowhere */
+                if (!ruleset_target_of_verdict(&element->verdict, &target))
+                        target = (struct ruleset_target){ 0 };
+                memcpy(r->value, &target, sizeof target);
+        } else {
+                memcpy(r->value, element->data, n);
+        }
+        return 0;
+}
+
+int family_read_element(struct family *f, enum ruleset_set set, const void *key, void *ret_value,
+                        struct err *err)
+{
+        struct value_reader reader = { .family = f->family, .set = set, .value = ret_value };
+        int r;
+
+        if (!f->links->nft)
+                return err_set(err, -ENOTCONN, "nothing was written into nftables yet");
+        r = nft_get_element(f->links->nft, f->family, f->table_name, ruleset_set(f->family, set),
+                            key, on_value, &reader, err);
+        return r == -ENOENT ? 0 : r < 0 ? r : reader.found;
+}
+
 bool family_has_stale(const struct family *f)
 {
         return f->is_known && ruleset_table_has_stale(f->wanted);

@@ -40,6 +40,13 @@ enum { FAMILY_UNSUPPORTED = 1 };
 int family_sync(struct family *f, size_t *ret_operations, struct err *err);
 /* False: the next family_sync() reads the kernel's table first. */
 bool family_is_known(const struct family *f);
+/**
+ * family_read_element() - what the kernel has, whatever we think it has
+ * @ret_value: ruleset_value_len() bytes; NULL: not wanted
+ * Return: 1; 0: it has none of that key; negative errno.
+ */
+int family_read_element(struct family *f, enum ruleset_set set, const void *key, void *ret_value,
+                        struct err *err);
 bool family_has_stale(const struct family *f);
 /* Chains that nothing leads to any more; call it some seconds after a sync. 0 when there are none
  * (left). */

@@ -22,6 +22,7 @@
 #include "netproxy/family.h"
 #include "netproxy/feed.h"
 #include "netproxy/health.h"
+#include "netproxy/local-api.h"
 #include "netproxy/node-routes.h"
 #include "netproxy/options.h"
 #include "netproxy/sysctls.h"
@@ -39,6 +40,7 @@ struct proxy {
         struct feed *feed;            /* owned */
         struct proxy_events *events;  /* owned */
         struct health *health;        /* owned */
+        struct local_api *local;      /* owned; NULL: it could not be served */
         sd_event_source *late;        /* owned */
         sd_event_source *watch;       /* owned; of the configuration file */
         bool is_ready;
@@ -49,6 +51,7 @@ static void proxy_done(struct proxy *p)
 {
         sd_event_source_disable_unref(p->late);
         sd_event_source_disable_unref(p->watch);
+        local_api_free(p->local);
         health_free(p->health);
         feed_free(p->feed);
         proxy_events_free(p->events);
@@ -268,6 +271,19 @@ static int connect_api(struct proxy *p, struct err *err)
         return feed_new(p->session, p->sync, &p->feed, err);
 }
 
+/* Who only looks must not keep the proxy from its work. */
+static void serve_local(struct proxy *p)
+{
+        _cleanup_err_ struct err err = { 0 };
+        int r = fs_mkdir_p_at(AT_FDCWD, p->options.run_dir, 0755);
+
+        if (r < 0)
+                log_warn(r, "Failed to make '%s': 'skiff services' gets no answer",
+                         p->options.run_dir);
+        else if (local_api_new(p->event, p->sync, p->options.run_dir, &p->local, &err) < 0)
+                log_warn(0, "'skiff services' gets no answer: %s", err_text(&err));
+}
+
 static int start(struct proxy *p, struct err *err)
 {
         struct sync_options sync = {
@@ -287,6 +303,8 @@ static int start(struct proxy *p, struct err *err)
                 log_info("Configuration: 'mode' is not nftables, but that is what this proxy does");
         sysctls_apply(&p->config);
         r = sync_new(p->event, &sync, &p->sync, err);
+        if (r == 0)
+                serve_local(p);
         if (r == 0)
                 r = health_new(p->event, &p->config, p->sync, &p->health, err);
         if (r == 0)

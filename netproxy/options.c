@@ -14,7 +14,7 @@ const char options_help[] =
         "Route Services to their endpoints on this node, by nftables.\n\n"
         "      --config FILE             KubeProxyConfiguration (YAML or JSON)\n"
         "      --hostname-override NAME  name of the node; default: of the configuration, then the host's\n"
-        "      --run-dir DIR             names this instance's tables (/run/skiff)\n"
+        "      --run-dir DIR             has its socket, and names this instance's tables (/run/skiff)\n"
         "      --pod-routes WHEN         routes to other nodes' pods, and masquerade of what pods send out\n"
         "                                of the cluster: on, off, or auto: unless a CNI plugin does that\n"
         "      --cni-dir DIR             where CNI plugins are configured (/etc/cni/net.d)\n"

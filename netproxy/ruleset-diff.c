@@ -757,3 +757,41 @@ size_t ruleset_table_count(const struct ruleset_table *t)
 {
         return element_table_count(t->elements);
 }
+
+const struct ruleset_context *ruleset_table_context(const struct ruleset_table *t)
+{
+        return &t->ctx;
+}
+
+bool ruleset_table_has_ip(const struct ruleset_table *t, enum ruleset_set set, const struct ip *ip)
+{
+        const struct points *p = &t->ranges_have[set - SET_POD_IPS];
+        bool inside = false;
+
+        if (!ruleset_set_has_ranges(set)) {
+                for (size_t i = 0; i < p->n; i++)
+                        inside |= memcmp(p->items[i].key, ip->bytes, ip_len(ip)) == 0;
+                return inside;
+        }
+        for (size_t i = 0; i < p->n; i++) /* sorted: the last point at or before it decides */
+                if (memcmp(p->items[i].key, ip->bytes, ip_len(ip)) <= 0)
+                        inside = !p->items[i].is_end;
+        return inside;
+}
+
+bool ruleset_table_find(const struct ruleset_table *t, enum ruleset_set set, const void *key,
+                        void *ret_value, const char **ret_owner)
+{
+        const struct element *e = element_table_find(t->elements, set, key);
+        const struct ruleset_owner *owner;
+
+        if (!e || !element_is_installed(e))
+                return false;
+        if (ret_value)
+                memcpy(ret_value, element_installed_value(t->elements, e),
+                       ruleset_value_len(t->family, set));
+        owner = element_is_shared(e) ? NULL : element_owner(e);
+        if (ret_owner)
+                *ret_owner = owner && owner->service ? owner->service->key : NULL;
+        return true;
+}

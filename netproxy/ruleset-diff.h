@@ -72,3 +72,17 @@ int ruleset_table_diff_stale(struct ruleset_table *t, struct nft_batch *b);
 void ruleset_table_committed_stale(struct ruleset_table *t);
 
 size_t ruleset_table_count(const struct ruleset_table *t); /* elements that are wanted */
+
+/* ---- to be looked at ---- */
+/* As it was set last; family 0: never. */
+const struct ruleset_context *ruleset_table_context(const struct ruleset_table *t);
+/* Is @ip in that set, as installed? */
+bool ruleset_table_has_ip(const struct ruleset_table *t, enum ruleset_set set, const struct ip *ip);
+/**
+ * ruleset_table_find() - an element as installed
+ * @ret_value: ruleset_value_len() bytes; untouched when there is none. May be NULL.
+ * @ret_owner: whose it is: "namespace/name"; NULL: nobody's any more, or shared. May be NULL.
+ * Return: whether it is installed.
+ */
+bool ruleset_table_find(const struct ruleset_table *t, enum ruleset_set set, const void *key,
+                        void *ret_value, const char **ret_owner);

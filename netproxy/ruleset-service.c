@@ -59,23 +59,80 @@ static void add_bytes(struct bytes *b, const struct bytes *more)
         b->n += more->n;
 }
 
-static struct bytes service_key(const struct ip *ip, const struct service_port *port)
+void ruleset_key_service(const struct ip *ip, uint8_t protocol, uint16_t port,
+                         uint8_t key[static RULESET_KEY_MAX])
 {
         struct bytes b = { 0 };
 
         add_address(&b, ip);
-        add_protocol(&b, port->protocol);
-        add_port(&b, port->port);
+        add_protocol(&b, protocol);
+        add_port(&b, port);
+        memcpy(key, b.data, sizeof b.data);
+}
+
+void ruleset_key_node_port(uint8_t protocol, uint16_t port, uint8_t key[static RULESET_KEY_MAX])
+{
+        struct bytes b = { 0 };
+
+        add_protocol(&b, protocol);
+        add_port(&b, port);
+        memcpy(key, b.data, sizeof b.data);
+}
+
+static struct bytes service_key(const struct ip *ip, const struct service_port *port)
+{
+        struct bytes b = { .n = ip_len(ip) + 8 };
+
+        ruleset_key_service(ip, port->protocol, port->port, b.data);
         return b;
 }
 
 static struct bytes node_port_key(const struct service_port *port)
 {
+        struct bytes b = { .n = 8 };
+
+        ruleset_key_node_port(port->protocol, port->node_port, b.data);
+        return b;
+}
+
+enum ruleset_set ruleset_endpoint_set(const struct ruleset_target *t)
+{
+        if (t->sticky_sec > 0)
+                return SET_STICKY_ENDPOINTS;
+        return t->kind == TARGET_NODE_PORT ? SET_NODE_PORT_ENDPOINTS : SET_ENDPOINTS;
+}
+
+void ruleset_key_endpoint(const struct ruleset_target *t, const struct ip *ip, uint8_t protocol,
+                          uint16_t port, uint32_t number, uint8_t key[static RULESET_KEY_MAX])
+{
+        const struct ip zero = { .family = ip->family };
         struct bytes b = { 0 };
 
-        add_protocol(&b, port->protocol);
-        add_port(&b, port->node_port);
-        return b;
+        if (t->sticky_sec > 0) {
+                add_protocol(&b, protocol);
+                add_address(&b, t->kind == TARGET_NODE_PORT ? &zero : ip);
+        } else {
+                if (t->kind == TARGET_IP)
+                        add_address(&b, ip);
+                add_protocol(&b, protocol);
+        }
+        add_port(&b, port);
+        add_index(&b, number);
+        memcpy(key, b.data, sizeof b.data);
+}
+
+void ruleset_read_endpoint(const struct ruleset_target *t, int family, const void *value,
+                           struct ip *ret_ip, uint16_t *ret_port)
+{
+        const uint8_t *p = value;
+        struct ip ip = { .family = (uint8_t)family };
+        uint16_t port;
+
+        p += t->sticky_sec > 0 ? sizeof(uint32_t) : 0; /* the policy */
+        memcpy(ip.bytes, p, ip_len(&ip));
+        memcpy(&port, p + ip_len(&ip), sizeof port);
+        *ret_ip = ip;
+        *ret_port = ntohs(port);
 }
 
 /* One Service port at work. */

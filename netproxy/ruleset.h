@@ -153,6 +153,18 @@ size_t ruleset_key_len(int family, enum ruleset_set set);
 /* Bytes of its value: data, or struct ruleset_target for a verdict map; 0 for a set. */
 size_t ruleset_value_len(int family, enum ruleset_set set);
 
+/* Keys by which packets find an element; each fills what ruleset_key_len() says. */
+void ruleset_key_service(const struct ip *ip, uint8_t protocol, uint16_t port,
+                         uint8_t key[static RULESET_KEY_MAX]);
+void ruleset_key_node_port(uint8_t protocol, uint16_t port, uint8_t key[static RULESET_KEY_MAX]);
+/* Of the endpoint of that number, behind a target of that kind (TARGET_IP, TARGET_NODE_PORT). */
+void ruleset_key_endpoint(const struct ruleset_target *t, const struct ip *ip, uint8_t protocol,
+                          uint16_t port, uint32_t number, uint8_t key[static RULESET_KEY_MAX]);
+/* The set that has it, and what its value says. */
+enum ruleset_set ruleset_endpoint_set(const struct ruleset_target *t);
+void ruleset_read_endpoint(const struct ruleset_target *t, int family, const void *value,
+                           struct ip *ret_ip, uint16_t *ret_port);
+
 struct ruleset_sink {
         /* @rank: 0 for a cluster IP, which is nobody else's; 1 for what may be claimed by two */
         int (*emit)(enum ruleset_set set, const void *key, const void *value, int rank,

@@ -330,6 +330,7 @@ static int fill(struct service *s, struct raw_service *raw, struct err *err)
         if (!s->key)
                 return err_sys(err, -ENOMEM, "read Service");
         s->created = raw->metadata.created;
+        s->type = (uint8_t)spec->type;
         s->ports = TAKE_PTR(raw->spec.ports);
         s->n_ports = raw->spec.n_ports;
         raw->spec.n_ports = 0;
@@ -382,6 +383,11 @@ int service_decode(const json_t *object, struct service **ret, struct err *err)
                 return r;
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+const char *service_type_name(const struct service *s)
+{
+        return type_names[s->type];
 }
 
 const struct ip *service_cluster_ip(const struct service *s, int family)

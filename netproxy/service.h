@@ -19,6 +19,7 @@ struct service_port {
 
 struct service { /* counted: whoever wrote it into tables may outlive who decoded it */
         unsigned refs;
+        uint8_t type;   /* see service_type_name() */
         char *key;      /* owned; "namespace/name" */
         usec_t created; /* of two that claim the same address the older one wins */
         struct ip cluster_ips[2];
@@ -46,6 +47,7 @@ struct service *service_ref(struct service *s);   /* NULL is fine */
 struct service *service_unref(struct service *s); /* returns NULL */
 DEFINE_CLEANUP(struct service *, service_unref)
 
+const char *service_type_name(const struct service *s); /* "LoadBalancer" */
 /* Its cluster IP of @family (AF_INET, AF_INET6); NULL: none, and then it is not proxied there. */
 const struct ip *service_cluster_ip(const struct service *s, int family);
 /* NodePort, external IP or load balancer, of @family. */

@@ -423,6 +423,57 @@ size_t state_count_services(const struct state *s)
         return map_size(s->services);
 }
 
+const struct known_service *state_service(const struct state *s, const char *key)
+{
+        return map_get(s->services, key);
+}
+
+const struct node *state_node(const struct state *s, const char *name)
+{
+        return map_get(s->nodes, name);
+}
+
+static bool is_asked_for(const char *key, const char *namespace, const char *prefix)
+{
+        const char *slash = strchr(key, '/');
+
+        if (!slash)
+                return false;
+        if (namespace && ((size_t)(slash - key) != strlen(namespace) ||
+                          strncmp(key, namespace, strlen(namespace)) != 0))
+                return false;
+        return startswith(slash + 1, prefix) != NULL;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int state_service_keys(const struct state *s, const char *namespace, const char *prefix,
+                       char ***ret)
+{
+        char **keys = calloc(map_size(s->services) + 1, sizeof *keys);
+        struct known_service *k;
+        const char *key;
+        size_t n = 0;
+
+        if (!keys)
+                return -ENOMEM;
+        MAP_FOREACH (key, k, s->services) {
+                if (!k->service || !is_asked_for(key, namespace, prefix))
+                        continue;
+                keys[n] = strdup(key);
+                if (!keys[n++]) {
+                        strv_free(keys);
+                        return -ENOMEM;
+                }
+        }
+        qsort(keys, n, sizeof *keys, compare_keys);
+        *ret = keys;
+        return 0;
+}
+
 static bool lacks_local(const struct known_service *k, const struct service_port *port, int family)
 {
         _cleanup_(endpoint_list_done)

@@ -79,6 +79,13 @@ void state_foreach_dirty(const struct state *s,
                                     const struct service *before, void *userdata),
                          void *userdata);
 bool state_has_changes(const struct state *s); /* anything that is not applied yet */
+/* NULL: neither it nor a slice of it is known. */
+const struct known_service *state_service(const struct state *s, const char *key);
+const struct node *state_node(const struct state *s, const char *name);
+/* The keys of the Services that are proxied, in @namespace (NULL: in all), whose names begin with
+ * @prefix: sorted, owned. 0 or -ENOMEM. */
+int state_service_keys(const struct state *s, const char *namespace, const char *prefix,
+                       char ***ret);
 size_t state_count_services(const struct state *s);
 /*
  * Service ports that drop what comes because their policy is Local and no endpoint is here although

@@ -693,6 +693,17 @@ struct state *sync_state(struct sync *s)
         return &s->state;
 }
 
+const struct ruleset_table *sync_table(const struct sync *s, size_t family)
+{
+        return s->families[family].family ? family_wanted(s->families[family].family) : NULL;
+}
+
+int sync_read_element(struct sync *s, size_t family, enum ruleset_set set, const void *key,
+                      void *ret_value, struct err *err)
+{
+        return family_read_element(s->families[family].family, set, key, ret_value, err);
+}
+
 const struct sync_family_status *sync_status(const struct sync *s, size_t family)
 {
         return &s->families[family].status;

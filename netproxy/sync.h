@@ -58,6 +58,11 @@ struct state *sync_state(struct sync *s);
 void sync_request(struct sync *s);
 /* All of the first lists are here: from now on what is missing is not wanted. */
 void sync_set_ready(struct sync *s);
+/* Its table as wanted and installed; NULL: that family is not in use. */
+const struct ruleset_table *sync_table(const struct sync *s, size_t family);
+/* family_read_element() of it. */
+int sync_read_element(struct sync *s, size_t family, enum ruleset_set set, const void *key,
+                      void *ret_value, struct err *err);
 const struct sync_family_status *sync_status(const struct sync *s, size_t family);
 /* False: something is wanted for longer than twice the sync period and still not in force. */
 bool sync_family_is_well(const struct sync *s, size_t family);

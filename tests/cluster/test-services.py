@@ -85,6 +85,40 @@ def udp_and_named_ports_are_served(t):
         expect_equal(len(text.splitlines()), 6, f"answers on {node}: {text!r}")
 
 
+@test(skiff_only=True)
+def the_node_tells_where_a_service_leads_and_why_not_elsewhere(t):
+    made = serve(t, replicas=2, type="NodePort", externalTrafficPolicy="Local")
+    ip, port = made["spec"]["clusterIP"], made["spec"]["ports"][0]["nodePort"]
+    pods = {p["status"]["podIP"]: p["spec"]["nodeName"] for p in t.list("Pod", app="web")}
+    node = t.nodes[0]
+    program = os.path.abspath(os.path.join(os.environ.get("SKIFF_BUILD", os.path.join(
+        os.path.dirname(__file__), "..", "..", "build")), "cli", "skiff"))
+    socket = os.path.join(t.cluster.node_folder(node), "run", "netproxy.sock")
+
+    def skiff(*words):
+        done = t.cluster.inside(node, program, *words, "--socket", socket, "-o", "json", check=False)
+        expect_equal(done.returncode, 0, f"exit code of skiff {words}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    wait_for("both endpoints are known", lambda: any(
+        (s["name"], s["endpoints"]["ready"], s["inForce"]) == ("web", 2, True) for s in skiff("services", "-n", t.namespace)["items"]))
+    service = skiff("service", f"{t.namespace}/web")
+    known = {e["address"]: e["node"] for e in service["ports"][0]["endpoints"]}
+    expect_equal(known, pods, "endpoints and their nodes")
+    trace = skiff("trace", f"{ip}:80")
+    expect_equal((trace["kind"], trace["service"]), ("ClusterIP", f"{t.namespace}/web"), "whose cluster IP it is")
+    expect_equal({e["address"]: e["node"] for e in trace["ways"][0]["endpoints"]}, pods, "where it leads")
+    expect(trace["kernel"]["agrees"], f"the kernel has what the proxy thinks: {trace['kernel']}")
+    trace = skiff("trace", f"{t.cluster.node_ip(node)}:{port}")
+    outside = next(w for w in trace["ways"] if "outside" in w["from"])
+    here = [a for a, n in pods.items() if n == node]
+    expect_equal(sorted(e["address"] for e in outside["endpoints"]), sorted(here), "endpoints for who comes from outside")
+    expect_equal((trace["kind"], outside["verdict"]), ("NodePort", "sent" if here else "dropped"), "a node port of policy Local")
+    address = next(iter(pods))
+    trace = skiff("trace", f"{address}:80")
+    expect_equal(trace.get("pod", {}).get("namespace"), t.namespace if pods[address] == node else None, "a pod's own address")
+
+
 @test
 def a_service_without_endpoints_refuses_at_once(t):
     made = serve(t, type="NodePort")

@@ -4,9 +4,11 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/netlink.h"
 #include "base/text.h"
 #include "netproxy/family.h"
+#include "netproxy/trace-json.h"
 #include "tests/check.h"
 #include "tests/kernel/netns.h"
 #include "tests/kernel/proxy-world.h"
@@ -566,6 +568,48 @@ TEST(whatever_else_is_changed_in_the_table_is_put_right)
                 CHECK(fixture_wait(&f, USEC_PER_SEC, synced_twice));
                 CHECK(answers(&f));
         }
+        fixture_remove(&f, TABLE);
+}
+
+/* What trace says of the kernel: "agrees", or the first difference. */
+static char *ask_trace(struct fixture *f, const char *address, uint16_t port)
+{
+        json_auto_t *o = NULL;
+        const json_t *kernel;
+        struct ip ip;
+
+        CHECK(ip_parse(address, &ip) == 0);
+        o = trace_json(f->sync, &ip, IPPROTO_TCP, port, NULL);
+        kernel = json_object_get(o, "kernel");
+        CHECK(json_is_true(json_object_get(kernel, "checked")));
+        if (json_is_true(json_object_get(kernel, "agrees")))
+                return strdup("agrees");
+        return strdup(json_string_value(json_array_get(json_object_get(kernel, "differences"), 0)));
+}
+
+static void flush_endpoints(struct nft_batch *b)
+{
+        nft_batch_flush_set(b, "endpoints");
+}
+
+TEST(trace_tells_where_the_kernel_has_something_else_than_we_think)
+{
+        struct fixture f = { 0 };
+        _cleanup_free_ char *before = NULL, *meanwhile = NULL, *after = NULL, *local = NULL;
+
+        start_with(&f, node_port, everywhere);
+        before = ask_trace(&f, "10.96.0.11", 80);
+        CHECK_STR(before, "agrees");
+        local = ask_trace(&f, "198.51.100.1", 30080);
+        CHECK_STR(local, "agrees");
+        meddle(flush_endpoints); /* the loop does not run: nothing is repaired yet */
+        meanwhile = ask_trace(&f, "10.96.0.11", 80);
+        CHECK_STR(meanwhile, "pods: by our books it is sent to 3 endpoints, by the kernel's "
+                             "refused, numbers without an endpoint");
+        f.synced = 1;
+        CHECK(fixture_wait(&f, USEC_PER_SEC, synced_twice));
+        after = ask_trace(&f, "10.96.0.11", 80);
+        CHECK_STR(after, "agrees");
         fixture_remove(&f, TABLE);
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """skiff-netproxy as a process of its own against a fake API server, in a network namespace: routes,
-outages, restarts, repair, bad input, health. Arguments: the program, the fake API server."""
-import ctypes, datetime, json, os, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, urllib.request
+outages, restarts, repair, bad input, health, what `skiff services` and `skiff trace` say. Arguments: the program, the
+fake API server, the command skiff."""
+import ctypes, datetime, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, urllib.request
 
-PROXY, FAKE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-del sys.argv[1:3]
+PROXY, FAKE, SKIFF = (os.path.abspath(a) for a in sys.argv[1:4])
+del sys.argv[1:4]
 POD_A, POD_B = "10.244.1.10", "10.244.1.11"
 cluster_ip = None  # of the Service "web"; see Proxy.setUp()
 
@@ -543,6 +544,147 @@ class Tells(Proxy):
         self.assertTrue(until(lambda: answers(5) == {POD_B}, 2))
         self.assertEqual(self.events("Starting"), [])
         self.assertIn("An event was not taken and is dropped", self.log())
+
+
+class Asked(Proxy):
+    """Its own socket, by `skiff` and by hand."""
+
+    def skiff(self, *words, code=0):
+        result = subprocess.run([SKIFF, *words], capture_output=True, text=True, timeout=20,
+                                env={**os.environ, "SKIFF_SOCKET": f"{self.folder}/run/skiff.sock"})
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        return result.stdout if code == 0 else result.stderr
+
+    def see(self, *words):
+        return json.loads(self.skiff(*words, "-o", "json"))
+
+    def ask_socket(self, path, method="GET"):
+        """Status and body of a request by hand."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(f"{self.folder}/run/netproxy.sock")
+            s.settimeout(10)
+            s.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: s.recv(65536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), body
+
+    def test_services_are_listed_with_what_leads_to_them(self):
+        self.spawn()
+        self.api.slice(POD_A, POD_B, endpoints=[
+            {"addresses": [POD_A], "nodeName": "node-1", "conditions": {"ready": True}},
+            {"addresses": [POD_B], "nodeName": "node-2", "conditions": {"ready": False, "serving": False}}])
+        self.assertTrue(until(lambda: self.see("services")["items"][0]["endpoints"]["ready"] == 1))
+        self.assertTrue(until(lambda: self.see("services")["families"][0]["inForce"]))
+        listed = self.see("services")
+        self.assertEqual(listed["node"], "node-1")
+        self.assertIn("lastSync", listed["families"][0])
+        service = listed["items"][0]
+        self.assertEqual((service["namespace"], service["name"], service["type"], service["clusterIPs"]),
+                         ("ns", "web", "ClusterIP", [cluster_ip]))
+        self.assertEqual(service["endpoints"], {"total": 2, "ready": 1, "serving": 1, "terminating": 0, "local": 1})
+        lines = self.skiff("services").splitlines()
+        self.assertEqual(lines[0].split(), ["NAMESPACE", "NAME", "TYPE", "CLUSTER-IP", "PORTS", "READY"])
+        self.assertEqual(lines[1].split(), ["ns", "web", "ClusterIP", cluster_ip, "80/TCP", "1/2"])
+        self.assertIn("in force", self.skiff("services", "-o", "wide"))
+        self.assertEqual(self.skiff("services", "-o", "name"), "ns/web\n")
+        self.assertEqual(self.see("services", "-n", "other")["items"], [])
+
+    def test_a_service_says_where_it_leads_and_which_endpoints_are_not_taken(self):
+        self.api.service(type="NodePort", externalTrafficPolicy="Local",
+                         ports=[{"name": "http", "port": 80, "nodePort": 30080, "protocol": "TCP"}])
+        self.api.node("node-2", "10.244.2.0/24", "127.0.0.2")
+        ready = {"ready": True, "serving": True}
+        self.api.slice(ports=[{"name": "http", "port": 8080, "protocol": "TCP"}], endpoints=[
+            {"addresses": ["10.244.2.9"], "nodeName": "node-2", "conditions": ready},
+            {"addresses": ["10.244.2.8"], "nodeName": "node-2",
+             "conditions": {"ready": False, "serving": True, "terminating": True}}])
+        self.spawn()
+        self.assertTrue(until(lambda: self.see("service", "ns/web")["inForce"]))
+        service = self.see("service", "we")
+        by_kind = {a["kind"]: a for a in service["addresses"]}
+        self.assertEqual((by_kind["ClusterIP"]["verdict"], by_kind["ClusterIP"]["endpoints"]), ("sent", 1))
+        self.assertEqual(by_kind["NodePort"]["verdict"], "dropped")
+        self.assertIn("Local", by_kind["NodePort"]["why"])
+        leaving, good = service["ports"][0]["endpoints"]
+        self.assertEqual((leaving["node"], leaving["terminating"]), ("node-2", True))
+        self.assertEqual(leaving["inside"], {"chosen": False, "why": "terminating, and others are ready"})
+        self.assertEqual(good["inside"], {"chosen": True})
+        self.assertEqual(good["outside"],
+                         {"chosen": False, "why": "on another node, and the traffic policy is Local"})
+        text = self.skiff("service", "web")
+        self.assertIn("terminating, and others are ready", text)
+        self.assertRegex(text, "10.244.2.9:8080 +node-2 +ready +inside")
+        self.assertIn("no Service 'wob' is routed here", self.skiff("service", "wob", code=1))
+
+    def test_a_packet_is_traced_through_what_is_installed(self):
+        self.api.service(type="NodePort", ports=[{"port": 80, "nodePort": 30080, "protocol": "TCP"}])
+        self.spawn()
+        self.assertTrue(until(lambda: ask() == POD_A or ask() == POD_B))
+        trace = self.see("trace", f"{cluster_ip}:80")
+        self.assertEqual((trace["kind"], trace["service"]), ("ClusterIP", "ns/web"))
+        self.assertEqual(trace["kernel"], {"checked": True, "agrees": True, "differences": []})
+        for way in trace["ways"]:
+            self.assertEqual(way["verdict"], "sent")
+            self.assertEqual([(e["address"], e["port"], e["chance"], e["node"]) for e in way["endpoints"]],
+                             [(POD_A, 8080, 0.5, "node-1"), (POD_B, 8080, 0.5, "node-1")])
+        self.assertEqual([w["masquerade"] for w in trace["ways"]], [False, True])
+        self.assertIn(f"is the cluster IP of Service ns/web\n", self.skiff("trace", f"{cluster_ip}:80"))
+        trace = self.see("trace", f"{POD_A}:30080")  # an address of this machine
+        self.assertEqual((trace["kind"], trace["service"], trace["ways"][0]["verdict"]), ("NodePort", "ns/web", "sent"))
+        trace = self.see("trace", f"{cluster_ip}:81")
+        self.assertEqual((trace["service"], trace["ways"][0]["verdict"]), ("ns/web", "refused"))
+        self.assertIn("no such port", trace["ways"][0]["why"])
+        trace = self.see("trace", f"{cluster_ip}:80/udp")
+        self.assertEqual(trace["ways"][0]["verdict"], "refused")
+        trace = self.see("trace", "192.0.2.7:80")
+        self.assertEqual((trace["kind"], trace["ways"][0]["verdict"]), ("None", "passes"))
+        self.api.slice()
+        self.assertTrue(until(lambda: self.see("trace", f"{cluster_ip}:80")["ways"][0]["verdict"] == "refused"))
+        self.assertIn("no endpoint that serves", self.skiff("trace", f"{cluster_ip}:80"))
+
+    def test_wrong_questions_are_answered_by_field_value_and_rule(self):
+        self.spawn()
+        for path, status, sentence in (("/v1/trace?address=x&port=80", 400, "address: 'x': expected an IP address"),
+                                       ("/v1/trace?address=10.0.0.1&port=99999", 400, "port: '99999': expected 1 to 65535"),
+                                       ("/v1/trace?address=10.0.0.1&port=1&protocol=icmp", 400,
+                                        "protocol: 'icmp': expected TCP, UDP or SCTP"),
+                                       ("/v1/trace", 400, "address: '': expected"),
+                                       ("/v1/services/ns/nobody", 404, "Service 'ns/nobody' is not routed here"),
+                                       ("/v1/services/ns", 404, "no such path"),
+                                       ("/v2/services", 404, "no such path")):
+            got, body = self.ask_socket(path)
+            answer = json.loads(body)
+            self.assertEqual((got, answer["kind"], answer["code"]), (status, "Status", status))
+            self.assertIn(sentence, answer["message"])
+        self.assertEqual(self.ask_socket("/v1/services", "DELETE")[0], 405)
+        mode = os.stat(f"{self.folder}/run/netproxy.sock").st_mode
+        self.assertEqual(mode & 0o777, 0o660)
+        self.assertIn("expected IP:PORT[/PROTOCOL]", self.skiff("trace", "web:80", code=2))
+
+    def test_a_long_list_arrives_whole_though_its_reader_is_slow(self):
+        ports = [{"name": f"port-{i}", "port": 1000 + i, "protocol": "TCP"} for i in range(30)]  # 2 KB of JSON each
+        for i in range(500):
+            self.api.service(f"service-{i:03}", f"10.96.{i // 250 + 7}.{i % 250 + 1}", ports=ports)
+        self.spawn()
+        self.assertTrue(until(lambda: len(self.see("services")["items"]) == 501))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.connect(f"{self.folder}/run/netproxy.sock")
+            s.sendall(b"GET /v1/services HTTP/1.0\r\n\r\n")
+            self.api.call("DELETE", "/api/v1/namespaces/ns/services/service-499")  # it is not written yet
+            self.assertTrue(until(lambda: len(self.see("services", "-n", "ns")["items"]) == 500))
+            answer = b"".join(iter(lambda: s.recv(4096), b""))
+        listed = re.findall(rb'"name":"(service-\d+)"', answer)
+        self.assertEqual(listed, [b"service-%03d" % i for i in range(499)])
+
+    def test_without_the_proxy_the_command_says_what_would_help(self):
+        self.assertIn("systemctl status skiff-netproxy", self.skiff("services", code=1))
+        self.spawn()
+        self.skiff("services")
+        self.stop(signal.SIGKILL)  # its socket stays, and nobody listens
+        self.assertIn("stays in force without it", self.skiff("trace", f"{cluster_ip}:80", code=1))
+        self.spawn()
+        self.skiff("services")
 
 
 class BadInput(Proxy):

@@ -6,6 +6,7 @@
 #include "cli/document.h"
 #include "cli/redact.h"
 #include "cli/timeline.h"
+#include "cli/trace-target.h"
 #include "tests/check.h"
 
 #define NOW      (1767323045 * USEC_PER_SEC)
@@ -194,6 +195,42 @@ TEST(letters_and_names_of_flags_mean_one_thing_in_each_verb)
                                 CHECK(!flags[a].letter || flags[a].letter != flags[b].letter);
                                 CHECK(!streq(flags[a].name, flags[b].name));
                         }
+}
+
+/* ---- trace ---- */
+
+static const char *rule_of(const char *text)
+{
+        static char rule[256];
+        _cleanup_err_ struct err err = { 0 };
+        struct trace_target t;
+
+        CHECK(trace_target_parse(text, &t, &err) == -EINVAL);
+        snprintf(rule, sizeof rule, "%s", err_text(&err));
+        return rule;
+}
+
+TEST(a_target_of_trace_is_an_address_a_port_and_a_protocol)
+{
+        struct trace_target t;
+        char text[IP_TEXT_MAX];
+
+        CHECK(trace_target_parse("10.96.0.10:53/udp", &t, NULL) == 0);
+        CHECK_STR(ip_format(&t.ip, text), "10.96.0.10");
+        CHECK(t.port == 53);
+        CHECK_STR(t.protocol, "UDP");
+        CHECK(trace_target_parse("[2001:db8::1]:80", &t, NULL) == 0);
+        CHECK_STR(ip_format(&t.ip, text), "2001:db8::1");
+        CHECK_STR(t.protocol, "TCP");
+        CHECK(strstr(rule_of("10.96.0.10"), "a colon and a port behind the address"));
+        CHECK(strstr(rule_of("web:80"), "a name is not looked up"));
+        CHECK(strstr(rule_of("10.96.0.10:0"), "1 to 65535"));
+        CHECK(strstr(rule_of("10.96.0.10:80/icmp"), "tcp, udp or sctp"));
+        CHECK(strstr(rule_of("2001:db8::1:80"), "brackets"));
+        CHECK(strstr(rule_of("[10.96.0.10]:80"), "brackets"));
+        CHECK(strstr(rule_of("[:80"), "a colon and a port"));
+        CHECK(strstr(rule_of("[]:80"), "an IP address"));
+        CHECK(strstr(rule_of(":"), "an IP address"));
 }
 
 /* ---- timeline ---- */

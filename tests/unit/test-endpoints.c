@@ -299,3 +299,52 @@ TEST(both_policies_of_one_service_fall_back_independently)
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
                 check_case(&cases[i], true, true, "1");
 }
+
+static const char *fate_of(const char *endpoints, size_t i, bool local)
+{
+        _cleanup_(endpoint_list_done)
+        struct endpoint_list all = { 0 };
+        struct endpoint_policy p;
+
+        parse_endpoints(endpoints, &all);
+        p = endpoint_policy_of(&all, local, "1");
+        return endpoint_fate_text(endpoint_fate_of(&all.items[i], &p));
+}
+
+TEST(of_each_endpoint_it_is_known_why_it_is_not_taken)
+{
+        CHECK_STR(fate_of("aRS bS", 0, false), "");
+        CHECK_STR(fate_of("aRS bS", 1, false), "not ready");
+        CHECK_STR(fate_of("aRS bST", 1, false), "terminating, and others are ready");
+        CHECK_STR(fate_of("aRS bT", 1, false), "terminating and not serving");
+        CHECK_STR(fate_of("aS bST", 1, false), "terminating, but none is ready");
+        CHECK_STR(fate_of("aRSn bRSm", 1, false), "hinted for other nodes");
+        CHECK_STR(fate_of("aRS1 bRS2", 1, false), "hinted for other zones");
+        CHECK_STR(fate_of("aRS bRSL", 0, true), "on another node, and the traffic policy is Local");
+        CHECK_STR(fate_of("aRS bSTL", 1, true), "terminating, but none is ready");
+}
+
+TEST(each_endpoint_remembers_its_node_and_a_slice_each_name_once)
+{
+        _cleanup_(endpoint_slice_freep)
+        struct endpoint_slice *s = decode("{" META ",\"addressType\":\"IPv4\",\"endpoints\":["
+                                          "{\"addresses\":[\"10.0.0.1\"],\"nodeName\":\"node-1\"},"
+                                          "{\"addresses\":[\"10.0.0.2\"],\"nodeName\":\"node-2\"},"
+                                          "{\"addresses\":[\"10.0.0.3\"]},"
+                                          "{\"addresses\":[\"10.0.0.4\"],\"nodeName\":\"node-33\"},"
+                                          "{\"addresses\":[\"10.0.0.5\"],\"nodeName\":\"node-2\"}],"
+                                          "\"ports\":[{\"name\":\"\",\"port\":80}]}");
+        const struct endpoint_slice *slices[] = { s };
+        _cleanup_(endpoint_list_done)
+        struct endpoint_list all = { 0 }, addresses = { 0 };
+
+        CHECK(endpoints_collect(slices, 1, "", IPPROTO_TCP, AF_INET, &all) == 0);
+        CHECK_INT(all.n, 5);
+        CHECK_STR(all.items[0].node, ""); /* this one */
+        CHECK_STR(all.items[1].node, "node-2");
+        CHECK_STR(all.items[2].node, "");
+        CHECK_STR(all.items[3].node, "node-33");
+        CHECK(all.items[4].node == all.items[1].node);
+        CHECK(endpoints_collect_addresses(slices, 1, AF_INET, &addresses) == 0);
+        CHECK_INT(addresses.n, 5);
+}
