@@ -22,10 +22,13 @@ struct entry {
         char *path;      /* owned; /api/v1/namespaces/…/pods/… */
         char *have;      /* owned; status of the server as JSON text (trees are ten times larger) */
         uint64_t version;  /* resourceVersion that .have is of; 0: unknown */
+        uint64_t seen;     /* the newest that the watch showed while a call was under way */
         json_t *want;      /* owned; NULL: nothing to write */
         json_t *sending;   /* owned; what the call under way makes of it */
         usec_t held_until; /* 0: nothing is held back */
         bool delete_wanted, deleting;
+        bool refreshing; /* the call under way looks at the pod, for nothing but .have */
+        bool refused;    /* what is wanted was refused once, maybe for what .have did not know */
         struct kube_call *call; /* owned */
         sd_event_source *timer; /* owned */
         struct backoff backoff;
@@ -159,8 +162,10 @@ static void on_looked(_unused_ struct kube_call *call, int status, json_t *objec
 {
         struct entry *e = userdata;
         const char *uid = json_text_at(json_object_get(object, "metadata"), "uid");
+        bool refreshing = e->refreshing;
 
         e->call = NULL;
+        e->refreshing = false;
         if (status == 404 || (status == 200 && uid && !streq(uid, e->pod->uid))) {
                 log_pod_debug(e->pod, "Its status has no pod in the API any more");
                 entry_gone(e);
@@ -168,7 +173,11 @@ static void on_looked(_unused_ struct kube_call *call, int status, json_t *objec
         }
         if (status == 200)
                 set_have(e, object);
-        try_again(e, status, status == 200 ? "conflict" : err_text(err), "write the pod's status");
+        if (status == 200 && refreshing)
+                entry_go_on(e);
+        else
+                try_again(e, status, status == 200 ? "conflict" : err_text(err),
+                          "write the pod's status");
 }
 
 static int start(struct entry *e, const struct kube_request *request)
@@ -190,6 +199,15 @@ static void look(struct entry *e)
         start(e, &request);
 }
 
+/* @status was computed against what is not there any more: once more, against what is. */
+static void refresh(struct entry *e, json_t *status)
+{
+        if (!e->want)
+                e->want = json_incref(status);
+        e->refreshing = true;
+        look(e);
+}
+
 static void on_patched(_unused_ struct kube_call *call, int status, json_t *object,
                        const struct err *err, void *userdata)
 {
@@ -200,10 +218,17 @@ static void on_patched(_unused_ struct kube_call *call, int status, json_t *obje
         if (status == 200) {
                 entry_accepted(e);
                 set_have(e, object);
-                entry_go_on(e);
+                e->refused = false;
+                if (e->seen > e->version) /* somebody wrote after us */
+                        refresh(e, sent);
+                else
+                        entry_go_on(e);
         } else if (status == 404) {
                 log_pod_debug(e->pod, "Its status has no pod in the API any more");
                 entry_gone(e);
+        } else if (is_refused_for_good(status) && !e->refused) {
+                e->refused = true;
+                refresh(e, sent);
         } else if (is_refused_for_good(status)) {
                 /* what comes next, a newer status or the deletion, does not wait for this one */
                 log_pod_error(e->pod, 0, "Failed to write the pod's status, dropping it: %s",
@@ -325,6 +350,7 @@ void status_writer_put(struct status_writer *w, struct pod *pod, json_t *status)
         json_incref(status);
         json_decref(e->want);
         e->want = status;
+        e->refused = false;
         /* while a failed call waits for its next try, the newest waits with it */
         if (!e->call && e->refusals == 0)
                 entry_go_on(e);
@@ -335,9 +361,14 @@ bool status_writer_seen(struct status_writer *w, const struct pod *pod)
         struct entry *e = map_get(w->entries, pod->uid);
         uint64_t version = version_of(pod->resource_version);
 
-        /* the answer to a patch under way is newer than what the watch shows meanwhile */
-        if (!e || e->call || (version && version <= e->version))
+        if (!e || (version && version <= e->version))
                 return false;
+        /* the answer to a call under way is newer than what the watch shows meanwhile, or it is not
+         */
+        if (e->call) {
+                e->seen = MAX(e->seen, version);
+                return false;
+        }
         e->version = version;
         if (streq_null(e->have, pod->status_text))
                 return false;

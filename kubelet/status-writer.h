@@ -5,8 +5,9 @@
  * Each status is sent as a strategic merge patch against what the server has, with the pod's uid as
  * precondition; after a conflict the pod is looked at. A server that is away is tried again with
  * jittered back-off; nothing is lost as long as skiffd lives, and a restarted one computes it anew.
- * A status the server finds invalid (400, 413, 422) is logged and dropped: the next status, or the
- * deletion, does not wait for it. Source: pkg/kubelet/status/status_manager.go.
+ * A status the server finds invalid (400, 413, 422) is sent once more against the pod as it is by
+ * then, and if that is refused too logged and dropped: the next status, or the deletion, does not
+ * wait for it. Source: pkg/kubelet/status/status_manager.go.
  */
 #pragma once
 #include "base/kube-client.h"

@@ -13,6 +13,7 @@ looks inside go through POST /_control with one JSON object:
                      after: bytes are right for so many watch events first (actions of streams)
       "close"        closes the connection without an answer
       "hang"         never answers
+      "late"         does what is asked, and answers after "clear" (not lists and watches)
       "garbage"      answers what is not HTTP
       "status"       answers "code" (with "reason", "retry_after", "cause", "message", "raw")
       "no-watchlist" refuses sendInitialEvents as a server without the feature does (422)
@@ -476,18 +477,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.watch(gv, resource, namespace)
             return self.list(gv, resource, namespace)
         parsed = json.loads(body) if body else {}
-        with store.lock:
+        code, answer = self.act(key, sub, parsed)
+        if self.server.faults.take(('late',), self.command, self.path_only, self.query):
+            self.server.faults.released.wait()
+        self.answer(code, answer)
+
+    def act(self, key, sub, parsed):
+        gv, resource, namespace, _name = key
+        with self.server.store.lock:
             if self.command == 'GET':
-                return self.answer(200, store.get(key))
+                return 200, self.server.store.get(key)
             if self.command == 'POST' and sub:
-                return self.answer(201, self.create_sub(key, sub, parsed))
+                return 201, self.create_sub(key, sub, parsed)
             if self.command == 'POST':
-                return self.answer(201, self.create(gv, resource, namespace, parsed))
+                return 201, self.create(gv, resource, namespace or None, parsed)
             if self.command == 'PUT':
-                return self.answer(200, self.replace(key, sub, parsed))
+                return 200, self.replace(key, sub, parsed)
             if self.command == 'PATCH':
-                return self.answer(200, self.patch(key, sub, parsed))
-            return self.answer(200, self.delete(key, parsed))
+                return 200, self.patch(key, sub, parsed)
+            return 200, self.delete(key, parsed)
 
     # reading
 

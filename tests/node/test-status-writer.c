@@ -2,6 +2,7 @@
 #include "kubelet/status-writer.h"
 
 #include "base/json.h"
+#include "base/text.h"
 #include "tests/check.h"
 #include "tests/node/fake.h"
 #include "tests/unit/pod-fixture.h"
@@ -69,6 +70,13 @@ static void settle(struct run *r)
 }
 
 /* What the server has. */
+static bool has_phase(struct run *r, const char *phase)
+{
+        json_auto_t *pod = fake_ask(r->api, "GET", POD, NULL);
+
+        return streq_null(json_text_at(json_object_get(pod, "status"), "phase"), phase);
+}
+
 static void check_phase(struct run *r, const char *phase)
 {
         json_auto_t *pod = fake_ask(r->api, "GET", POD, NULL);
@@ -183,6 +191,49 @@ TEST(an_invalid_status_holds_back_neither_the_next_one_nor_the_deletion)
                 RUN_UNTIL(r.event, r.n_gone == 1);
                 finish(&r);
         }
+}
+
+TEST(a_status_that_is_refused_once_is_tried_against_the_pod_as_it_is)
+{
+        struct run r;
+
+        begin(&r);
+        put(&r, "{'phase':'Pending'}");
+        settle(&r);
+        refuse(&r, "PATCH", 422, 1);
+        put(&r, "{'phase':'Running'}");
+        settle(&r);
+        check_phase(&r, "Running");
+        finish(&r);
+}
+
+/* The watch is faster than the answer. */
+TEST(what_somebody_else_wrote_after_a_patch_under_way_is_repaired)
+{
+        struct run r;
+        json_auto_t *object = NULL;
+        _cleanup_err_ struct err err = { 0 };
+        struct pod *seen;
+
+        begin(&r);
+        put(&r, "{'phase':'Pending'}");
+        settle(&r);
+        fake_control(r.api, "{\"op\":\"fault\",\"match\":{\"method\":\"PATCH\",\"path\":\"" POD
+                            "\"},\"action\":\"late\",\"times\":1}");
+        put(&r, "{'phase':'Running'}");
+        RUN_UNTIL(r.event, has_phase(&r, "Running"));
+        CHECK(!status_writer_is_idle(r.writer, r.pod->uid));
+        json_decref(fake_ask(r.api, "PUT", POD "/status",
+                             "{\"metadata\":{\"name\":\"web\",\"namespace\":\"ns\"},"
+                             "\"status\":{\"phase\":\"Unknown\"}}"));
+        object = fake_ask(r.api, "GET", POD, NULL);
+        CHECK_INT(pod_decode(object, POD_SOURCE_API, &seen, &err), 0);
+        CHECK(!status_writer_seen(r.writer, seen));
+        fake_control(r.api, "{\"op\":\"clear\"}");
+        settle(&r);
+        check_phase(&r, "Running");
+        pod_unref(seen);
+        finish(&r);
 }
 
 TEST(a_deletion_waits_for_the_last_status)
