@@ -7,15 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GRPC_HEALTH_PATH "/grpc.health.v1.Health/Check"
+#include "base/grpc-answer.h"
 
-struct grpc_answer {
-        int http_status;          /* 200 whatever grpc_status says */
-        const char *grpc_status;  /* header or trailer "grpc-status"; NULL when absent */
-        const char *grpc_message; /* "grpc-message", percent-encoded; NULL when absent */
-        const void *body;
-        size_t body_len;
-};
+#define GRPC_HEALTH_PATH "/grpc.health.v1.Health/Check"
 
 /**
  * grpc_health_request() - the message of a request

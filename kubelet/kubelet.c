@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "kubelet/context.h"
 #include "kubelet/credentials.h"
+#include "kubelet/csi.h"
 #include "kubelet/evictor.h"
 #include "kubelet/front.h"
 #include "kubelet/lease.h"
@@ -39,6 +40,7 @@ struct kubelet {
         struct runtime *rt;
         struct object_cache *objects;
         struct volumes *volumes;
+        struct csi *csi; /* NULL: standalone */
         struct handlers *handlers;
         struct events *events;
         struct termination_counts *ended;
@@ -575,6 +577,28 @@ static void fill_context(struct kubelet *k)
         ctx->objects = k->objects;
 }
 
+/* A driver or a CSIDriver object came, went or changed. */
+static void on_csi_changed(void *userdata)
+{
+        struct kubelet *k = userdata;
+
+        if (k->pods)
+                pod_manager_poke_all(k->pods);
+}
+
+/* Without the API there are no volumes of such drivers, and nobody to tell of them. */
+static int start_csi(struct kubelet *k, struct err *err)
+{
+        const struct csi_options options = { .session = k->session,
+                                             .root_dir = k->options->root_dir,
+                                             .node_name = k->node_name,
+                                             .node_uid = on_node_uid,
+                                             .on_changed = on_csi_changed,
+                                             .userdata = k };
+
+        return k->session ? csi_new(k->ctx.event, &options, &k->csi, err) : 0;
+}
+
 static int start_shared(struct kubelet *k, struct err *err)
 {
         struct context *ctx = &k->ctx;
@@ -588,8 +612,10 @@ static int start_shared(struct kubelet *k, struct err *err)
         };
         const struct events_options events = { k->node_name, k->config->event_qps,
                                                k->config->event_burst };
-        int r = volumes_new(ctx->event, &volumes, &k->volumes, err);
+        int r = start_csi(k, err);
 
+        if (r == 0)
+                r = volumes_new(ctx->event, &volumes, &k->volumes, err);
         if (r == 0)
                 r = handlers_new(ctx->event, k->rt, &k->handlers, err);
         if (r == 0)
@@ -781,6 +807,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
         termination_counts_free(k->ended);
         handlers_free(k->handlers);
         volumes_free(k->volumes);
+        csi_free(k->csi);
         object_cache_free(k->objects);
         runtime_free(k->rt);
         credentials_free(k->credentials);

@@ -72,7 +72,9 @@ TEST(an_answer_that_is_cut_short_is_a_failure)
                 "error: health rpc probe failed: rpc error: code = Internal "
                 "desc = the answer is no HealthCheckResponse";
 
-        check_unhealthy(ANSWER(0, 0, 0, 0, 9, 8, 1), no_answer);
+        check_unhealthy(
+                ANSWER(0, 0, 0, 0, 9, 8, 1),
+                "error: health rpc probe failed: rpc error: code = Internal desc = the answer's message is not as long as it says");
         check_unhealthy(ANSWER(0, 0, 0, 0, 1, 8), no_answer);
         check_unhealthy(ANSWER(0, 0, 0, 0, 2, 18, 9), no_answer);
         check_unhealthy(
