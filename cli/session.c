@@ -8,15 +8,15 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <termios.h>
 
 #include "base/frames.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/upgrade.h"
 
-enum { HEAD_MAX = 16384, CHUNK = 32768, LAST_WORD_MAX = 65536 };
+enum { CHUNK = 32768, LAST_WORD_MAX = 65536 };
 
 struct session {
         const struct session_options *o;
@@ -26,89 +26,31 @@ struct session {
         struct frame_reader reader;
         struct termios before; /* of the terminal, when .is_raw */
         bool is_raw, in_ended, is_over;
+        struct err *err; /* borrowed; while a frame is read */
 };
 
 /* ---- the request ---- */
 
-static int connect_to(const char *path, struct err *err)
+static int begin(struct session *s, struct strbuf *head, size_t *ret_rest, struct err *err)
 {
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        struct sockaddr_un a = { .sun_family = AF_UNIX };
+        int r;
 
-        if (fd < 0)
-                return err_sys(err, -errno, "make a socket");
-        if (strlen(path) >= sizeof a.sun_path)
-                return err_set(err, -ENAMETOOLONG, "the path of the socket '%s' is too long", path);
-        memcpy(a.sun_path, path, strlen(path));
-        if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
-                return err_sys(err, -errno, "cannot reach skiffd at '%s'", path);
-        return TAKE_FD(fd);
-}
-
-/* Up to the empty line; what came behind it stays in @b, from *ret_rest on. */
-static int read_head(int fd, struct strbuf *b, size_t *ret_rest, struct err *err)
-{
-        char *end = NULL;
-
-        while (!(end = b->data ? memmem(b->data, b->len, "\r\n\r\n", 4) : NULL)) {
+        s->fd = upgrade_ask(s->o->socket, s->o->path, "skiff-frames", err);
+        if (s->fd < 0)
+                return s->fd;
+        do {
                 char chunk[4096];
-                ssize_t n = read(fd, chunk, sizeof chunk);
+                ssize_t n = read(s->fd, chunk, sizeof chunk);
 
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
                         return err_sys(err, -errno, "read skiffd's answer");
-                if (n == 0 || b->len > HEAD_MAX)
-                        return err_set(err, -EPIPE, "skiffd ended in the middle of its answer");
-                strbuf_add_n(b, chunk, (size_t)n);
-                if (b->failed)
-                        return err_sys(err, -ENOMEM, "read skiffd's answer");
-        }
-        *ret_rest = (size_t)(end - b->data) + 4;
-        return 0;
-}
-
-/* The sentence of an answer that is no upgrade. */
-static int refused(int fd, const char *start, size_t n, struct err *err)
-{
-        _cleanup_strbuf_ struct strbuf b = { 0 };
-        json_auto_t *root = NULL;
-        const char *message = NULL;
-        char chunk[4096];
-        ssize_t k;
-
-        strbuf_add_n(&b, start, n);
-        while (b.len < LAST_WORD_MAX && (k = read(fd, chunk, sizeof chunk)) > 0)
-                strbuf_add_n(&b, chunk, (size_t)k);
-        if (b.data && json_parse(b.data, b.len, false, &root, NULL) == 0)
-                message = json_text_at(root, "message");
-        return err_set(err, -EREMOTEIO, "%s",
-                       message  ? message
-                       : b.data ? b.data
-                                : "skiffd refused without a word");
-}
-
-static int begin(struct session *s, struct strbuf *head, size_t *ret_rest, struct err *err)
-{
-        _cleanup_free_ char *request =
-                text_printf("POST %s HTTP/1.1\r\nHost: skiff\r\nConnection: Upgrade\r\n"
-                            "Upgrade: skiff-frames\r\nContent-Length: 0\r\n\r\n",
-                            s->o->path);
-        int r;
-
-        if (!request)
-                return err_sys(err, -ENOMEM, "ask skiffd");
-        s->fd = connect_to(s->o->socket, err);
-        if (s->fd < 0)
-                return s->fd;
-        r = fs_write_all(s->fd, request, strlen(request));
-        if (r < 0)
-                return err_sys(err, r, "ask skiffd");
-        r = read_head(s->fd, head, ret_rest, err);
+                strbuf_add_n(head, chunk, (size_t)n);
+                r = upgrade_answer(head, n == 0, ret_rest, err);
+        } while (r == 0);
         if (r < 0)
                 return r;
-        if (!startswith(head->data, "HTTP/1.1 101"))
-                return refused(s->fd, head->data + *ret_rest, head->len - *ret_rest, err);
         return fcntl(s->fd, F_SETFL, O_NONBLOCK) < 0 ? err_sys(err, -errno, "ask skiffd") : 0;
 }
 
@@ -161,6 +103,8 @@ static int on_frame(enum frame_channel c, const void *data, size_t n, bool ends,
 
         switch (c) {
         case FRAME_STDOUT:
+                if (s->o->on_output)
+                        return s->o->on_output(data, n, s->o->userdata, s->err);
                 return fs_write_all(STDOUT_FILENO, data, n);
         case FRAME_STDERR:
                 return fs_write_all(STDERR_FILENO, data, n);
@@ -186,13 +130,13 @@ static int take_output(struct session *s, struct err *err)
                 return err_set(err, -EPIPE,
                                "the connection to skiffd ended before the command did");
         r = frame_read(&s->reader, chunk, (size_t)n, on_frame, s, err);
-        return r < 0 && r != -EBADMSG ? err_sys(err, r, "write the output") : r;
+        return r < 0 && r != -EBADMSG && !s->o->on_output ? err_sys(err, r, "write the output") : r;
 }
 
 static void take_input(struct session *s)
 {
         static char chunk[CHUNK];
-        ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
+        ssize_t n = read(s->o->in_fd, chunk, sizeof chunk);
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
@@ -234,7 +178,7 @@ static int loop(struct session *s, struct err *err)
                 struct pollfd fds[] = {
                         { .fd = s->fd, .events = (short)(POLLIN | (s->out.len ? POLLOUT : 0)) },
                         { .fd = s->signals, .events = POLLIN },
-                        { .fd = wants_in ? STDIN_FILENO : -1, .events = POLLIN },
+                        { .fd = wants_in ? s->o->in_fd : -1, .events = POLLIN },
                 };
                 int r = 0;
 
@@ -290,7 +234,7 @@ static int catch_signals(struct session *s, sigset_t *old, struct err *err)
 
 int session_run(const struct session_options *o, int *ret_exit_code, struct err *err)
 {
-        struct session s = { .o = o, .fd = -1, .signals = -1 };
+        struct session s = { .o = o, .fd = -1, .signals = -1, .err = err };
         _cleanup_strbuf_ struct strbuf head = { 0 };
         sigset_t old;
         size_t rest;

@@ -9,6 +9,10 @@ struct session_options {
         const char *socket; /* path */
         const char *path;   /* "/v1/pods/NS/NAME/exec?command=…" */
         bool in, tty;
+        int in_fd; /* instead of standard input; borrowed */
+        /* Instead of standard output; negative errno with its own sentence stops. */
+        int (*on_output)(const void *data, size_t n, void *userdata, struct err *err);
+        void *userdata;
 };
 /**
  * session_run() - from the request to the last word

@@ -17,6 +17,8 @@ const struct flag flags[_FLAG_MAX] = {
         [FLAG_TAIL]       = { 0, "tail", "N", "the last N lines; -1: all" },
         [FLAG_SINCE]      = { 0, "since", "DURATION", "what is newer, such as 5m or 1h30m" },
         [FLAG_TIMESTAMPS] = { 0, "timestamps", NULL, "each line begins with its time" },
+        [FLAG_NO_PRESERVE] = { 0, "no-preserve", NULL, "leave owners, permissions and times behind" },
+        [FLAG_ADDRESS]    = { 0, "address", "ADDRESSES", "listen there, separated by commas (localhost)" },
         [FLAG_SOCKET]     = { 0, "socket", "PATH", "the daemon's socket (see ENVIRONMENT in skiff(1))" },
         [FLAG_HELP]       = { 'h', "help", NULL, "say this and end" },
         [FLAG_VERSION]    = { 0, "version", NULL, "print the version and end" },
@@ -163,6 +165,43 @@ const struct verb verbs[] = {
                 .max_words = 1,
                 .words = WORD_POD,
                 .run = verb_attach,
+        },
+        {
+                .name = "cp",
+                .arguments = "SRC DEST",
+                .help = "copy files and folders to and from a container",
+                .description =
+                        "One of SRC and DEST is [NAMESPACE/]POD[/CONTAINER]:PATH, the other is on "
+                        "this machine; a path that begins with '/' or '.' is always one here. As "
+                        "with kubectl cp, tar (and test) must be in the container: they run as its "
+                        "own user. Into a folder that is there SRC goes by its name, else it is "
+                        "called DEST. From a container no links come, and nothing lands outside "
+                        "of DEST, whatever its archive says. " NEEDS_ROOT,
+                .examples = { { "skiff cp web:/etc/nginx.conf .", "from the container" },
+                              { "skiff cp ./site web:/srv -c nginx", "a folder into it" } },
+                .flags = FLAG(NAMESPACE) | FLAG(CONTAINER) | FLAG(NO_PRESERVE),
+                .min_words = 2,
+                .max_words = 2,
+                .words = WORD_FILE,
+                .run = verb_cp,
+        },
+        {
+                .name = "port-forward",
+                .arguments = "POD [LOCAL:]REMOTE...",
+                .help = "ports of this machine that lead to ports of a pod",
+                .description =
+                        "Listens on this machine and passes each connection on to the pod's own "
+                        "loopback, until it is interrupted. LOCAL is the same as REMOTE when it is "
+                        "not given, and any free port when it is empty (:80). REMOTE may be the "
+                        "name of a port of the pod. --address tells where to listen: localhost "
+                        "unless told otherwise. " NEEDS_ROOT,
+                .examples = { { "skiff port-forward web 8080:80", "then curl localhost:8080" },
+                              { "skiff port-forward web :http", "on a port that is free" } },
+                .flags = FLAG(NAMESPACE) | FLAG(ADDRESS),
+                .min_words = 2,
+                .max_words = 33,
+                .words = WORD_POD,
+                .run = verb_port_forward,
         },
         {
                 .name = "inspect",

@@ -21,6 +21,8 @@ enum flag_id { /* in the order in which help shows them */
                FLAG_TAIL,
                FLAG_SINCE,
                FLAG_TIMESTAMPS,
+               FLAG_NO_PRESERVE,
+               FLAG_ADDRESS,
                FLAG_SOCKET,
                FLAG_HELP,
                FLAG_VERSION,
@@ -112,6 +114,7 @@ int verb_attach(struct invocation *in, struct err *err);
 int verb_completion(struct invocation *in, struct err *err);
 int verb_config(struct invocation *in, struct err *err);
 int verb_containers(struct invocation *in, struct err *err);
+int verb_cp(struct invocation *in, struct err *err);
 int verb_doctor(struct invocation *in, struct err *err);
 int verb_explain(struct invocation *in, struct err *err);
 int verb_events(struct invocation *in, struct err *err);
@@ -127,6 +130,7 @@ int verb_logs(struct invocation *in, struct err *err);
 int verb_node(struct invocation *in, struct err *err);
 int verb_pod(struct invocation *in, struct err *err);
 int verb_pods(struct invocation *in, struct err *err);
+int verb_port_forward(struct invocation *in, struct err *err);
 int verb_restart(struct invocation *in, struct err *err);
 int verb_service(struct invocation *in, struct err *err);
 int verb_services(struct invocation *in, struct err *err);

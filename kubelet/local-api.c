@@ -9,6 +9,7 @@
 #include "kubelet/local-config.h"
 #include "kubelet/local-containers.h"
 #include "kubelet/local-exec.h"
+#include "kubelet/local-forward.h"
 #include "kubelet/local-images.h"
 #include "kubelet/local-pods.h"
 #include "kubelet/local-status.h"
@@ -21,6 +22,7 @@ struct local_api {
         const struct context *ctx;
         struct server_logs *logs;
         struct local_images *images;
+        struct local_forwards *forwards;
 };
 
 /* ---- answers ---- */
@@ -223,6 +225,8 @@ static void handle_pod_part(struct local_api *a, struct http_exchange *x, struct
                         serve_exec(a, x, pod);
                 else if (streq(part, "attach"))
                         serve_session(a, x, pod, true);
+                else if (streq(part, "port-forward"))
+                        local_forward_serve(a->forwards, x, pod);
                 else if (streq(part, "restart"))
                         serve_restart(x, w);
                 else
@@ -230,11 +234,11 @@ static void handle_pod_part(struct local_api *a, struct http_exchange *x, struct
         }
 }
 
-/* /v1/pods/NS/NAME[/log|/exec|/attach|/inspect|/restart|/stop] */
+/* /v1/pods/NS/NAME[/PART] */
 static void handle_pod(struct local_api *a, struct http_exchange *x, const char *rest)
 {
-        static const char *const known[] = { "log",     "exec", "attach", "inspect",
-                                             "restart", "stop", NULL };
+        static const char *const known[] = { "log",          "exec",    "attach", "inspect",
+                                             "port-forward", "restart", "stop",   NULL };
         _cleanup_strv_ char **parts = NULL;
         _cleanup_free_ char *message = NULL;
         struct pod_worker *w;
@@ -247,7 +251,7 @@ static void handle_pod(struct local_api *a, struct http_exchange *x, const char 
         if (n < 2 || n > 3 || (n == 3 && !strv_contains((char *const *)known, parts[2])))
                 return local_api_fail(
                         x, 404,
-                        "no such path: expected /v1/pods/NAMESPACE/NAME[/log|/exec|/attach|/inspect|/restart|/stop]");
+                        "no such path: expected /v1/pods/NAMESPACE/NAME[/log|/exec|/attach|/inspect|/port-forward|/restart|/stop]");
         pod = pod_manager_find(a->options.pods, parts[0], parts[1], &w);
         if (!pod) {
                 message = text_printf("pods \"%s\" not found in namespace \"%s\" on this node",
@@ -338,8 +342,11 @@ int local_api_new(const struct local_api_options *options, struct local_api **re
                 return err_sys(err, -ENOMEM, "start the local socket");
         *a = (struct local_api){ .options = *options, .ops = *options->logs, .ctx = options->ctx };
         a->images = local_images_new(options->ctx->rt);
-        if (!a->images || server_logs_new(a->ctx->event, a->ctx->pod_log_dir, options->logs,
-                                          local_api_fail, &a->logs) < 0) {
+        a->forwards = local_forwards_new(options->ctx);
+        if (!a->images || !a->forwards ||
+            server_logs_new(a->ctx->event, a->ctx->pod_log_dir, options->logs, local_api_fail,
+                            &a->logs) < 0) {
+                local_forwards_free(a->forwards);
                 local_images_free(a->images);
                 free(a);
                 return err_sys(err, -ENOMEM, "start the local socket");
@@ -352,6 +359,7 @@ struct local_api *local_api_free(struct local_api *a)
 {
         if (!a)
                 return NULL;
+        local_forwards_free(a->forwards);
         local_images_free(a->images);
         server_logs_free(a->logs);
         free(a);

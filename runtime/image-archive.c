@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "base/tar.h"
 #include "base/text.h"
 #include "runtime/layer-path.h"
-#include "runtime/tar.h"
 
 enum {
         ENTRIES_MAX = 20000,

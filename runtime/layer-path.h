@@ -3,7 +3,7 @@
  * parents opened or made, without ever leaving the root.
  */
 #pragma once
-#include "runtime/tar.h"
+#include "base/tar.h"
 
 /**
  * layer_path_normalize() - "/a//b/./c/" becomes "a/b/c", "./" becomes ""

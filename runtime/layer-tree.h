@@ -18,7 +18,7 @@
  * Source: OCI image-spec 1.1 layer.md; Documentation/filesystems/overlayfs.rst.
  */
 #pragma once
-#include "runtime/tar.h"
+#include "base/tar.h"
 
 struct layer_tree; /* opaque */
 

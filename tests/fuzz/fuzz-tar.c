@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/tar.h"
 #include "base/text.h"
-#include "runtime/tar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 

@@ -64,7 +64,8 @@ def busybox_layer():
     layer.directory("tmp", 0o1777)
     with open(program, "rb") as f:
         layer.add("bin/busybox", data=f.read(), mode=0o755)
-    for applet in ("sh", "sleep", "cat", "echo", "true", "false", "id", "stty", "ls", "head", "kill", "yes", "dd", "env"):
+    for applet in ("sh", "sleep", "cat", "echo", "true", "false", "id", "stty", "ls", "head", "kill", "yes", "dd", "env",
+                   "tar", "test", "nc", "ln", "mkdir", "rm"):
         layer.symlink("bin/" + applet, "busybox")
     libraries = re.findall(r"(/\S+\.so\S*) \(0x", subprocess.run(
         ["ldd", program], capture_output=True, text=True, check=False).stdout)

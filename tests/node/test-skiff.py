@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """The command `skiff` against a skiffd that stands alone on manifests."""
+import concurrent.futures
 import json
 import os
 import re
+import shutil
+import socket
+import subprocess
 import sys
 import tarfile
+import threading
 import time
 import xml.dom.minidom
 
@@ -258,6 +263,148 @@ class Sessions(NodeTest):
         self.assertEqual(shell.wait_end(), 1)
         self.assertIn("the connection to skiffd ended", shell.text)
         self.node.start()
+
+
+class Copies(NodeTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node.put("web", ("main", "mkdir -p /tmp/conf/sub; echo one >/tmp/conf/a; echo two >/tmp/conf/sub/b; "
+                                     "ln -s /etc/passwd /tmp/conf/link; " + FOREVER), ("side", FOREVER), ("liar", FOREVER))
+        cls.node.wait_ready("web")
+        cls.here = cls.node.folder + "/here"
+        os.mkdir(cls.here)
+
+    def setUp(self):
+        shutil.rmtree(self.here)
+        os.mkdir(self.here)
+
+    def read(self, path):
+        with open(f"{self.here}/{path}", encoding="utf-8") as f:
+            return f.read()
+
+    def test_folders_come_out_of_a_container(self):
+        wait_for("the files", lambda: self.node.ok("exec", "web", "--", "test", "-L", "/tmp/conf/link"))
+        done = self.node.call("cp", "default/web:/tmp/conf", self.here)
+        self.assertEqual((done.returncode, done.stderr), (0, "skiff: 'conf/link' is a link to '/etc/passwd': left out\n"))
+        self.assertEqual((self.read("conf/a"), self.read("conf/sub/b")), ("one\n", "two\n"))
+        self.assertFalse(os.path.lexists(self.here + "/conf/link"))
+        self.node.skiff("cp", "web:tmp/conf/a", self.here + "/called")
+        self.assertEqual(self.read("called"), "one\n")
+        done = self.node.call("cp", "web:/no/such", self.here)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("tar in the container ended with exit code 1", done.stderr)
+        self.assertEqual(self.node.call("cp", "web:/tmp/conf/a", self.here + "/no/such").returncode, 1)
+
+    def test_files_go_into_a_container(self):
+        data = os.urandom(3000000)
+        os.makedirs(self.here + "/site/deep" + "/x" * 100)
+        for name in ("big", "deep/" + "n" * 120):
+            with open(f"{self.here}/site/{name}", "wb") as f:
+                f.write(data)
+        self.node.skiff("cp", self.here + "/site", "web:/tmp", "-c", "side")
+        self.node.skiff("cp", "default/web/side:/tmp/site", self.here + "/back")
+        for name in ("big", "deep/" + "n" * 120):
+            with open(f"{self.here}/back/{name}", "rb") as f:
+                self.assertEqual(f.read(), data)
+        self.assertTrue(os.path.isdir(self.here + "/back/deep" + "/x" * 100))
+        self.node.skiff("cp", "--no-preserve", self.here + "/site/big", "web:/tmp/other")
+        self.assertEqual(self.node.skiff("exec", "web", "--", "sh", "-c", "cat /tmp/other | head -c 0; ls /tmp/other"), "/tmp/other\n")
+        self.assertIn("no such folder", self.node.call("cp", self.here + "/site/big", "web:/no/").stderr)
+        self.assertIn("/no/file", self.node.call("cp", "/no/file", "web:/tmp").stderr)
+
+    def test_an_archive_that_lies_reaches_nothing(self):
+        self.node.skiff("exec", "web", "-c", "liar", "--", "sh", "-c",
+                        "mkdir -p /bin/real && rm /bin/tar && echo '#!/bin/sh\ncd / && exec busybox tar cf - -C / etc/passwd' >/bin/tar && "
+                        "busybox chmod 755 /bin/tar")
+        done = self.node.call("cp", "web:/tmp/conf", self.here + "/x", "-c", "liar")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("holds 'etc/passwd', which was refused: that was not asked for", done.stderr)
+        self.assertEqual(os.listdir(self.here), [])
+        self.node.skiff("exec", "web", "-c", "liar", "--", "rm", "/bin/tar")
+        done = self.node.call("cp", "web:/tmp/conf", self.here + "/x", "-c", "liar")
+        self.assertIn("run tar, which the container must have", done.stderr)
+
+    def test_one_of_two_is_in_a_pod(self):
+        for words in (("web:/a", "web:/b"), ("/a", "/b"), ("web:", "/b")):
+            self.assertEqual(self.node.call("cp", *words).returncode, 2)
+
+
+class Forwards(NodeTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node.put("echo", {"name": "main", "image": "busybox:1", "imagePullPolicy": "Never",
+                              "command": ["nc", "-ll", "-p", "7777", "-e", "cat"],
+                              "ports": [{"name": "echo", "containerPort": 7777}]})
+        cls.node.wait_ready("echo")
+
+    def forward(self, *words):
+        process = subprocess.Popen([self.node.program, "port-forward", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, env={**os.environ, "SKIFF_SOCKET": self.node.socket})
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        line = process.stdout.readline()
+        found = re.match(r"Forwarding from localhost:(\d+) -> (\d+)", line)
+        self.assertTrue(found, line)
+        return process, int(found.group(1))
+
+    @staticmethod
+    def talk(port, data):
+        """What came back; None: the connection broke."""
+        def send(s):
+            try:
+                s.sendall(data)
+                if data:
+                    s.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+        try:
+            with socket.create_connection(("127.0.0.1", port), 20) as s:
+                sender = threading.Thread(target=send, args=(s,))
+                sender.start()
+                got = bytearray()
+                while piece := s.recv(65536):
+                    got += piece
+                sender.join()
+            return bytes(got)
+        except ConnectionError:
+            return None
+
+    def test_bytes_and_half_closes_pass_as_they_are(self):
+        process, port = self.forward("echo", ":echo")
+        wait_for("the echo", lambda: self.talk(port, b"hello") == b"hello")
+        data = os.urandom(5000000)
+        self.assertEqual(self.talk(port, data), data)
+        with socket.create_connection(("127.0.0.1", port), 20) as idle:  # holds nobody up
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:  # nc's own queue is no longer
+                pieces = [os.urandom(50000) for _ in range(20)]
+                self.assertTrue(list(pool.map(lambda p: self.talk(port, p), pieces)) == pieces, "bytes were lost")
+            idle.sendall(b"still here")
+            self.assertEqual(idle.recv(100), b"still here")
+        process.terminate()
+        self.assertEqual(process.wait(20), 0)
+
+    def test_who_dials_a_closed_port_is_told(self):
+        process, port = self.forward("echo", ":9")
+        self.assertEqual(self.talk(port, b""), b"")
+        self.assertRegex(process.stderr.readline(), r"skiff: .*9.*refused")
+
+    def test_it_lives_on_while_skiffd_restarts(self):
+        process, port = self.forward("echo", ":7777")
+        self.node.stop(kill=True)
+        self.assertEqual(self.talk(port, b""), b"")
+        self.assertIn("cannot reach skiffd", process.stderr.readline())
+        self.node.start()
+        wait_for("the echo", lambda: self.talk(port, b"again") == b"again")
+
+    def test_wrong_words_are_refused(self):
+        for words in (("echo", "none"), ("echo", "0:80"), ("echo", "80", "--address", "here")):
+            self.assertEqual(self.node.call("port-forward", *words).returncode, 2)
+        answer = self.node.http("POST", "/v1/pods/default/echo-node-1/port-forward?port=80")
+        self.assertEqual((answer["code"], answer["message"]), (400, "expected an upgrade to skiff-stream"))
 
 
 class Handling(NodeTest):

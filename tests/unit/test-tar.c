@@ -1,4 +1,4 @@
-#include "runtime/tar.h"
+#include "base/tar.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * inside padding, or behind the end mark. Extension data grows with the bytes that really arrive,
  * never by the size that a header claims.
  */
-#include "runtime/tar.h"
+#include "base/tar.h"
 
 #include <assert.h>
 #include <errno.h>
