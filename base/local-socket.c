@@ -63,6 +63,8 @@ static const char *reason_of_status(int status)
                 return "MethodNotAllowed";
         case 409:
                 return "Conflict";
+        case 429:
+                return "TooManyRequests";
         case 422:
                 return "Invalid";
         default:
