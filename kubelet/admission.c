@@ -438,5 +438,9 @@ int admission_check(const struct pod *pod, const struct admission_node *node,
                 r = check_ports(pod, others, n_others, ret);
         if (r == 0)
                 r = check_taints(pod, node->node, ret);
-        return r == 0 ? check_apparmor(pod, node, ret) : r;
+        if (r == 0)
+                r = check_apparmor(pod, node, ret);
+        if (r == 0 && node->is_shutting_down)
+                r = refuse(ret, "NodeShutdown", "Pod was rejected as the node is shutting down.");
+        return r;
 }

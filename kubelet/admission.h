@@ -16,6 +16,7 @@ struct admission_node {
         struct node_allocatable allocatable;
         uint32_t max_pods;
         bool has_apparmor;
+        bool is_shutting_down;
         bool memory_pressure, disk_pressure, pid_pressure;
         char *const *allowed_unsafe_sysctls; /* exact, or a prefix with '*' at its end */
 };

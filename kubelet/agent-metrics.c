@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/prometheus.h"
+#include "kubelet/node-shutdown.h"
 
 static void add(struct strbuf *b, const char *name, const char *type, const char *help,
                 double value)
@@ -158,6 +159,8 @@ char *agent_metrics_format(const struct agent_metrics *m)
                 return NULL;
         strbuf_add(&b, own);
         add_pods(&b, m->pods);
+        if (m->shutdown)
+                node_shutdown_add_metrics(m->shutdown, &b);
         add_certificates(&b, m->client, m->serving);
         if (m->session)
                 add_requests(&b, m->session);

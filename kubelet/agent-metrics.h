@@ -7,10 +7,13 @@
 #include "kubelet/server.h"
 #include "kubelet/stats.h"
 
+struct node_shutdown;
+
 struct agent_metrics {
         struct stats *stats;
         const struct server *server;
         const struct pod_manager *pods;
+        const struct node_shutdown *shutdown; /* NULL: not asked for */
         struct remote_counts execs, forwards;
         const struct kube_session *session;                /* NULL: standalone */
         const struct certificate_counts *client, *serving; /* NULL: not ours to renew */

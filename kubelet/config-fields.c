@@ -120,6 +120,7 @@ int config_decode_size(const json_t *value, void *member, const void *arg, struc
 static const struct json_range zero_up = { 0, INT32_MAX }, one_up = { 1, INT32_MAX };
 static const struct json_range zero_up_64 = { 0, INT64_MAX }, minus_one_up = { -1, INT32_MAX };
 static const struct json_range percent = { 0, 100 }, two_up = { 2, INT32_MAX };
+static const struct json_range shutdown_range = { 0, INT32_MAX };
 static const struct json_range oom_scores = { -1000, 1000 };
 
 static const char *const authorization_modes[] = { "Webhook", "AlwaysAllow", NULL };
@@ -178,6 +179,16 @@ static const struct json_field taint_fields[] = {
 static const struct json_array taints = {
         .fields = taint_fields, .element_size = sizeof(struct config_taint),
         .count_offset = JSON_ARRAY_COUNT(struct kubelet_config, register_taints, n_register_taints),
+};
+
+static const struct json_field shutdown_fields[] = {
+        { "priority",                   decode_i32, offsetof(struct shutdown_group, priority), 0, NULL },
+        { "shutdownGracePeriodSeconds", decode_i64, offsetof(struct shutdown_group, grace_sec), 0, &shutdown_range },
+        {}
+};
+static const struct json_array shutdown_groups = {
+        .fields = shutdown_fields, .element_size = sizeof(struct shutdown_group),
+        .count_offset = JSON_ARRAY_COUNT(struct kubelet_config, shutdown_groups, n_shutdown_groups),
 };
 
 const struct json_field config_fields[] = {
@@ -256,6 +267,7 @@ const struct json_field config_fields[] = {
         { "providerID",                      decode_text,        FIELD(provider_id), 0, NULL },
         { "shutdownGracePeriod",             decode_duration,    FIELD(shutdown_grace_usec), 0, NULL },
         { "shutdownGracePeriodCriticalPods", decode_duration,    FIELD(shutdown_grace_critical_usec), 0, NULL },
+        { "shutdownGracePeriodByPodPriority", decode_array,      FIELD(shutdown_groups), 0, &shutdown_groups },
         { "crashLoopBackOff",                decode_object,      0, 0, crash_loop_fields },
         { "seccompDefault",                  decode_bool,        FIELD(seccomp_default), 0, NULL },
         { "registerWithTaints",              decode_array,       FIELD(register_taints), 0, &taints },
@@ -326,9 +338,6 @@ static const struct ignored_field {
         { "reservedSystemCPUs", NULL, NULL },
         { "runtimeRequestTimeout", "\"2m\"", NULL },
         { "showHiddenMetricsForVersion", NULL, NULL },
-        { "shutdownGracePeriod", NULL, NULL },
-        { "shutdownGracePeriodByPodPriority", NULL, NULL },
-        { "shutdownGracePeriodCriticalPods", NULL, NULL },
         { "staticPodURL", NULL, NULL },
         { "staticPodURLHeader", NULL, NULL },
         { "syncFrequency", "\"1m\"", NULL },

@@ -222,6 +222,10 @@ static int check_shutdown(const struct kubelet_config *c, struct err *err)
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
                                     "shutdownGracePeriod, shutdownGracePeriodCriticalPods: "
                                     "expected 0 or at least 1s");
+        if (grace > 0 && c->n_shutdown_groups > 0)
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
+                                    "shutdownGracePeriodByPodPriority: expected none beside "
+                                    "shutdownGracePeriod");
         return 0;
 }
 
@@ -464,6 +468,7 @@ void kubelet_config_done(struct kubelet_config *c)
                 free(c->register_taints[i].effect);
         }
         free(c->register_taints);
+        free(c->shutdown_groups);
         string_map_done(&c->system_reserved);
         string_map_done(&c->kube_reserved);
         string_map_done(&c->eviction_hard);

@@ -15,6 +15,11 @@
 
 struct eviction_config;
 
+struct shutdown_group {   /* one of shutdownGracePeriodByPodPriority */
+        int32_t priority; /* the lowest that is in it */
+        int64_t grace_sec;
+};
+
 struct config_taint {
         char *key, *value, *effect; /* value NULL when empty */
 };
@@ -85,6 +90,8 @@ struct kubelet_config {
         char **allowed_unsafe_sysctls;
         int64_t userns_ids_per_pod;
         usec_t shutdown_grace_usec, shutdown_grace_critical_usec;
+        struct shutdown_group *shutdown_groups; /* as they were given */
+        size_t n_shutdown_groups;
         /* set in the document, but not acted upon, or not known: paths such as "logging.format" */
         char **ignored, **unknown;
         char **given;  /* paths in the document, "logging.format"; a list is one path */

@@ -41,6 +41,7 @@ struct context {
         uint32_t possible_cpus, max_pods;
         usec_t started_at; /* CLOCK_REALTIME: when skiffd came up */
         void (*allocatable)(struct node_allocatable *ret, void *userdata);
+        bool (*is_shutting_down)(void *userdata);
         void *userdata;
 };
 

@@ -170,6 +170,7 @@ static char *agent_metrics(const struct front *f)
                 .stats = f->stats,
                 .server = f->server,
                 .pods = f->options.pods,
+                .shutdown = f->options.shutdown,
                 .session = f->options.session,
                 .client = f->options.client,
                 .serving = f->serving ? certificate_manager_counts(f->serving) : NULL,

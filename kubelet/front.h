@@ -8,11 +8,13 @@
 
 struct certificate_counts;
 struct front; /* opaque */
+struct node_shutdown;
 struct options;
 
 struct front_options {
         const struct context *ctx;
         struct pod_manager *pods;
+        const struct node_shutdown *shutdown;    /* NULL: not asked for */
         struct kube_session *session;            /* NULL: standalone */
         const char *run_dir;                     /* the socket is <run_dir>/skiff.sock */
         const char *cert_dir;                    /* of the serving certificate */

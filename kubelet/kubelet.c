@@ -19,6 +19,7 @@
 #include "kubelet/mirrors.h"
 #include "kubelet/node-cgroups.h"
 #include "kubelet/node-pressure.h"
+#include "kubelet/node-shutdown.h"
 #include "kubelet/node-status.h"
 #include "kubelet/pod-manager.h"
 #include "kubelet/pod-source.h"
@@ -53,6 +54,7 @@ struct kubelet {
         struct node_status *node_status;
         struct lease *lease;
         struct evictor *evictor;
+        struct node_shutdown *shutdown; /* NULL: not asked for */
         struct front *front;
         bool runtime_ready;
         bool node_synced; /* it is known whether there is a Node of ours, and which */
@@ -99,6 +101,30 @@ static const char *why_not_ready(struct kubelet *k)
                             "reason:NetworkPluginNotReady message:Network plugin returns error: %s",
                             why);
         return k->not_ready ? k->not_ready : "container runtime network not ready";
+}
+
+static bool on_is_shutting_down(void *userdata)
+{
+        const struct kubelet *k = userdata;
+
+        return node_shutdown_is_on(k->shutdown);
+}
+
+/* With the shutdown, which the kubelet names last. */
+static const char *all_why_not_ready(struct kubelet *k)
+{
+        static const char shutting_down[] = "node is shutting down";
+        const char *why = why_not_ready(k);
+        char *both;
+
+        if (!node_shutdown_is_on(k->shutdown))
+                return why;
+        both = why ? text_printf("[%s, %s]", why, shutting_down) : NULL;
+        if (!both)
+                return shutting_down;
+        free(k->not_ready);
+        k->not_ready = both;
+        return both;
 }
 
 static json_t *taints_json(const struct kubelet_config *c)
@@ -174,7 +200,7 @@ static void on_fill_node(struct node_input *in, void *userdata)
         json_decref(k->images);
         in->taints = k->taints = taints_json(k->config);
         in->images = k->images = images_json(k);
-        in->not_ready = why_not_ready(k);
+        in->not_ready = all_why_not_ready(k);
         in->warning = k->warning;
         in->memory_pressure = node_pressure_has(k->pressure, EVICTION_MEMORY_PRESSURE);
         in->disk_pressure = node_pressure_has(k->pressure, EVICTION_DISK_PRESSURE);
@@ -570,6 +596,7 @@ static void fill_context(struct kubelet *k)
         ctx->possible_cpus = cpus > 0 ? (uint32_t)cpus : 1;
         ctx->started_at = now_realtime();
         ctx->allocatable = on_allocatable;
+        ctx->is_shutting_down = on_is_shutting_down;
         ctx->userdata = k;
         ctx->rt = k->rt;
         ctx->pressure = k->pressure;
@@ -685,11 +712,20 @@ static int start_eviction(struct kubelet *k, struct err *err)
         return r;
 }
 
+static int start_shutdown(struct kubelet *k, struct err *err)
+{
+        const struct node_shutdown_options options = {
+                &k->ctx, k->pods, "/etc/systemd/logind.conf.d", on_conditions, k,
+        };
+
+        return node_shutdown_new(&options, &k->shutdown, err);
+}
+
 /* What `skiff node` shows. */
 static json_t *on_node_info(void *userdata)
 {
         struct kubelet *k = userdata;
-        const char *not_ready = why_not_ready(k);
+        const char *not_ready = all_why_not_ready(k);
         json_t *missing = json_array();
         json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "name", k->node_name, "address",
                               k->node_ip, "version", SKIFF_VERSION, "kubernetes",
@@ -724,6 +760,7 @@ static int start_front(struct kubelet *k, struct err *err)
         const struct front_options options = {
                 .ctx = &k->ctx,
                 .pods = k->pods,
+                .shutdown = k->shutdown,
                 .session = k->session,
                 .run_dir = k->options->run_dir,
                 .cert_dir = k->cert_dir,
@@ -782,6 +819,8 @@ int kubelet_new(sd_event *event, const struct options *options, const struct kub
         if (r == 0)
                 r = start_eviction(k, err);
         if (r == 0)
+                r = start_shutdown(k, err);
+        if (r == 0)
                 r = start_front(k, err);
         if (r < 0)
                 return r;
@@ -794,6 +833,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
         if (!k)
                 return NULL;
         front_free(k->front);
+        node_shutdown_free(k->shutdown);
         evictor_free(k->evictor);
         lease_free(k->lease);
         node_status_free(k->node_status);

@@ -224,6 +224,7 @@ static struct admission_node node_now(const struct pod_manager *m)
                 .standalone = !ctx->statuses,
                 .max_pods = ctx->max_pods,
                 .has_apparmor = ctx->has_apparmor,
+                .is_shutting_down = ctx->is_shutting_down(ctx->userdata),
                 .allowed_unsafe_sysctls = ctx->config->allowed_unsafe_sysctls,
                 .memory_pressure = node_pressure_has(ctx->pressure, EVICTION_MEMORY_PRESSURE),
                 .disk_pressure = node_pressure_has(ctx->pressure, EVICTION_DISK_PRESSURE),

@@ -57,6 +57,7 @@ enum { EXIT_CODE_LOST = 137, EXIT_CODE_START_ERROR = 128 };
         "Pod was active on the node longer than the specified deadline"
 #define REASON_EVICTED                "Evicted"
 #define REASON_PREEMPTING             "Preempting"
+#define REASON_TERMINATED             "Terminated" /* the machine shuts down */
 #define REASON_TERMINATION_BY_KUBELET "TerminationByKubelet"
 
 /* Why a container that could not be started waits. */

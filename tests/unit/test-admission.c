@@ -54,6 +54,16 @@ TEST(an_ordinary_pod_is_admitted)
         CHECK_STR(check(plain, &node, NULL, 0), "");
 }
 
+TEST(a_machine_that_shuts_down_takes_no_pod)
+{
+        json_auto_t *object = json_pack("{s:{}}", "metadata");
+        struct admission_node node = node_with(object);
+
+        node.is_shutting_down = true;
+        CHECK_STR(check(plain, &node, NULL, 0),
+                  "NodeShutdown: Pod was rejected as the node is shutting down.");
+}
+
 TEST(requests_of_all_pods_must_fit)
 {
         json_auto_t *object = json_pack("{s:{}}", "metadata");

@@ -187,6 +187,10 @@ TEST(bad_configurations_are_refused_with_path_value_and_rule)
                   "podLogsDir: '/var/../log': must be normalized" },
                 { HEAD "shutdownGracePeriodCriticalPods: 10s\n", "expected at most "
                                                                  "shutdownGracePeriod" },
+                { HEAD "shutdownGracePeriod: 10s\n"
+                       "shutdownGracePeriodByPodPriority: [{priority: 0, "
+                       "shutdownGracePeriodSeconds: 1}]\n",
+                  "expected none beside shutdownGracePeriod" },
                 { HEAD "maxParallelImagePulls: 3\nserializeImagePulls: true\n",
                   "maxParallelImagePulls: 3: expected 1" },
                 { HEAD "registerWithTaints: [{key: a, effect: Sometimes}]\n",
