@@ -125,41 +125,26 @@ static void on_run(struct http_exchange *x, const char *namespace, const char *n
                 remote_runs_handle(f->runs, x, c->id);
 }
 
-struct search {
-        const char *uid;
-        const struct sandbox_status *found;
-};
-
-static void match_sandbox(const struct sandbox_status *s, void *userdata)
-{
-        struct search *search = userdata;
-        const char *uid = string_map_get(s->labels, LABEL_POD_UID);
-
-        if (uid && streq(uid, search->uid) && s->state == SANDBOX_READY)
-                search->found = s;
-}
-
 static void on_port_forward(struct http_exchange *x, const char *namespace, const char *name,
                             const char *uid, void *userdata)
 {
         const struct front *f = userdata;
         const struct pod *pod = pod_manager_find(f->options.pods, namespace, name, NULL);
         _cleanup_free_ char *what = NULL;
-        struct search search = { 0 };
+        const struct sandbox_status *sandbox;
 
         if (!pod || (uid && !streq(uid, pod->uid))) {
                 http_answer_text(x, 404, "pod does not exist");
                 return;
         }
-        search.uid = pod->uid;
-        sandbox_foreach(f->ctx->rt, match_sandbox, &search);
-        if (!search.found) {
+        sandbox = pod_ready_sandbox(f->ctx->rt, pod->uid);
+        if (!sandbox) {
                 http_answer_text(x, 500, "pod %s/%s has no running sandbox", namespace, name);
                 return;
         }
         what = text_printf("pod %s_%s, uid %s", name, namespace, pod->uid);
         if (what)
-                port_forwards_handle(f->forwards, x, search.found->id, what);
+                port_forwards_handle(f->forwards, x, sandbox->id, what);
         else
                 http_answer_text(x, 500, "out of memory");
 }

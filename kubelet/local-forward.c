@@ -198,20 +198,6 @@ static void on_peer_gone(_unused_ struct http_exchange *x, void *userdata)
         forward_free(userdata);
 }
 
-struct search {
-        const char *uid;
-        const struct sandbox_status *found;
-};
-
-static void match(const struct sandbox_status *s, void *userdata)
-{
-        struct search *search = userdata;
-        const char *uid = string_map_get(s->labels, LABEL_POD_UID);
-
-        if (uid && streq(uid, search->uid) && s->state == SANDBOX_READY)
-                search->found = s;
-}
-
 /* False: @x was answered. */
 static bool read_request(struct http_exchange *x, uint16_t *ret_port)
 {
@@ -231,15 +217,14 @@ static bool read_request(struct http_exchange *x, uint16_t *ret_port)
 
 void local_forward_serve(struct local_forwards *all, struct http_exchange *x, const struct pod *pod)
 {
-        struct search search = { .uid = pod->uid };
+        const struct sandbox_status *sandbox = pod_ready_sandbox(all->ctx->rt, pod->uid);
         _cleanup_err_ struct err err = { 0 };
         struct forward *f;
         uint16_t port;
 
         if (!read_request(x, &port))
                 return;
-        sandbox_foreach(all->ctx->rt, match, &search);
-        if (!search.found)
+        if (!sandbox)
                 return local_api_fail(x, 409, "the pod has no running sandbox");
         if (all->n >= FORWARDS_MAX)
                 return local_api_fail(x, 429, "too many connections are forwarded already");
@@ -252,7 +237,7 @@ void local_forward_serve(struct local_forwards *all, struct http_exchange *x, co
         list_append(&all->forwards, &f->node);
         all->n++;
         http_exchange_on_closed(x, on_peer_gone, f);
-        if (sandbox_dial(all->ctx->rt, search.found->id, port, on_dialled, f, &f->dial, &err) < 0) {
+        if (sandbox_dial(all->ctx->rt, sandbox->id, port, on_dialled, f, &f->dial, &err) < 0) {
                 local_api_fail(x, 500, err_text(&err));
                 forward_free(f);
         }

@@ -194,25 +194,9 @@ static struct active_pods collect_active(const struct pod_manager *m, const stru
         return a;
 }
 
-struct search {
-        const char *uid;
-        bool found;
-};
-
-static void match_sandbox(const struct sandbox_status *s, void *userdata)
-{
-        struct search *search = userdata;
-        const char *uid = string_map_get(s->labels, LABEL_POD_UID);
-
-        search->found |= uid && streq(uid, search->uid);
-}
-
 static bool has_remains(const struct pod_manager *m, const char *uid)
 {
-        struct search search = { .uid = uid };
-
-        sandbox_foreach(m->ctx->rt, match_sandbox, &search);
-        return search.found;
+        return pod_any_sandbox(m->ctx->rt, uid) != NULL;
 }
 
 static struct admission_node node_now(const struct pod_manager *m)

@@ -164,18 +164,48 @@ static uint32_t number_label(const struct string_map *labels, const char *key)
         return text && text_to_u32(text, &v) == 0 ? v : 0;
 }
 
-static bool is_of(const struct string_map *labels, const char *uid)
+bool pod_has_labels(const struct string_map *labels, const char *pod_uid)
 {
-        const char *label = string_map_get(labels, LABEL_POD_UID);
+        return streq_null(string_map_get(labels, LABEL_POD_UID), pod_uid);
+}
 
-        return label && streq(label, uid);
+struct search {
+        const char *uid;
+        const struct sandbox_status *any, *ready;
+};
+
+static void match_sandbox(const struct sandbox_status *s, void *userdata)
+{
+        struct search *search = userdata;
+
+        if (!pod_has_labels(s->labels, search->uid))
+                return;
+        search->any = s;
+        if (s->state == SANDBOX_READY)
+                search->ready = s;
+}
+
+const struct sandbox_status *pod_ready_sandbox(const struct runtime *rt, const char *pod_uid)
+{
+        struct search search = { .uid = pod_uid };
+
+        sandbox_foreach(rt, match_sandbox, &search);
+        return search.ready;
+}
+
+const struct sandbox_status *pod_any_sandbox(const struct runtime *rt, const char *pod_uid)
+{
+        struct search search = { .uid = pod_uid };
+
+        sandbox_foreach(rt, match_sandbox, &search);
+        return search.any;
 }
 
 static void on_sandbox(const struct sandbox_status *s, void *userdata)
 {
         struct collecting *c = userdata;
 
-        if (!is_of(s->labels, c->uid))
+        if (!pod_has_labels(s->labels, c->uid))
                 return;
         c->n_ready += s->state == SANDBOX_READY;
         if (c->newest && c->newest->created_at >= s->created_at)
@@ -188,7 +218,7 @@ static void on_container(const struct container_status *s, void *userdata)
 {
         struct collecting *c = userdata;
 
-        if (!is_of(s->labels, c->uid))
+        if (!pod_has_labels(s->labels, c->uid))
                 return;
         if (c->n == c->cap) {
                 size_t cap = c->cap * 2 + 8;

@@ -42,6 +42,11 @@ struct observation {
 void observation_done(struct observation *o);
 int observe(struct observer *o, const struct context *ctx, const struct pod *pod,
             struct observation *ret);
+/* Is what carries @labels a part of the pod? */
+bool pod_has_labels(const struct string_map *labels, const char *pod_uid);
+/* A sandbox of the pod that is ready, or whatever its state; borrowed; NULL: there is none. */
+const struct sandbox_status *pod_ready_sandbox(const struct runtime *rt, const char *pod_uid);
+const struct sandbox_status *pod_any_sandbox(const struct runtime *rt, const char *pod_uid);
 /* Message of an exited container by the kubelet's rules: file, or the log's end. Owned; NULL:
  * none. */
 char *termination_message_read(const char *file, bool fall_back_to_log, const char *log_path,
