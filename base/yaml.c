@@ -354,8 +354,10 @@ static int read_node(yaml_parser_t *p, const yaml_event_t *first, unsigned depth
         return 0;
 }
 
-static int read_document(yaml_parser_t *p, json_t **ret, struct err *err)
+/* The next one; JSON null for an empty one. @ret_end: there was none any more. */
+static int read_document(yaml_parser_t *p, json_t **ret, bool *ret_end, struct err *err)
 {
+        *ret_end = false;
         for (;;) {
                 _cleanup_(yaml_event_delete)
                 yaml_event_t event = { 0 };
@@ -364,11 +366,13 @@ static int read_document(yaml_parser_t *p, json_t **ret, struct err *err)
                 if (r < 0)
                         return r;
                 if (event.type == YAML_STREAM_END_EVENT) {
+                        *ret_end = true;
                         *ret = json_null();
                         return 0;
                 }
                 if (event.type != YAML_STREAM_START_EVENT &&
-                    event.type != YAML_DOCUMENT_START_EVENT)
+                    event.type != YAML_DOCUMENT_START_EVENT &&
+                    event.type != YAML_DOCUMENT_END_EVENT)
                         return read_node(p, &event, 0, ret, err);
         }
 }
@@ -377,11 +381,35 @@ int yaml_parse(const char *text, size_t n, json_t **ret, struct err *err)
 {
         _cleanup_(yaml_parser_delete)
         yaml_parser_t parser = { 0 };
+        bool end;
 
         if (!yaml_parser_initialize(&parser))
                 return err_sys(err, -ENOMEM, "read YAML");
         yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
-        return read_document(&parser, ret, err);
+        return read_document(&parser, ret, &end, err);
+}
+
+int yaml_parse_all(const char *text, size_t n, json_t **ret, struct err *err)
+{
+        _cleanup_(yaml_parser_delete)
+        yaml_parser_t parser = { 0 };
+        json_auto_t *list = json_array();
+        bool end = false;
+
+        if (!list || !yaml_parser_initialize(&parser))
+                return err_sys(err, -ENOMEM, "read YAML");
+        yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+        while (!end) {
+                json_auto_t *document = NULL;
+                int r = read_document(&parser, &document, &end, err);
+
+                if (r < 0)
+                        return r;
+                if (!json_is_null(document) && json_array_append(list, document) < 0)
+                        return err_sys(err, -ENOMEM, "read YAML");
+        }
+        *ret = TAKE_PTR(list);
+        return 0;
 }
 
 int yaml_parse_file(const char *path, json_t **ret, struct err *err)

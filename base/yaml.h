@@ -16,6 +16,8 @@
  * Return: 0, or -EINVAL with line and column in @err.
  */
 int yaml_parse(const char *text, size_t n, json_t **ret, struct err *err);
+/* All documents, in an array; empty ones are left out. Otherwise the same. */
+int yaml_parse_all(const char *text, size_t n, json_t **ret, struct err *err);
 /* Reads (at most 10 MiB) and parses; @err names the path. */
 int yaml_parse_file(const char *path, json_t **ret, struct err *err);
 /* Block-style YAML of a tree, keys in order: what `-o yaml` prints. Owned. */

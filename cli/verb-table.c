@@ -13,6 +13,7 @@ const struct flag flags[_FLAG_MAX] = {
         [FLAG_STDIN]      = { 'i', "stdin", NULL, "pass standard input on" },
         [FLAG_TTY]        = { 't', "tty", NULL, "with -i: a terminal in the container, as ours is" },
         [FLAG_FOLLOW]     = { 'f', "follow", NULL, "go on while the container writes" },
+        [FLAG_FILENAME]   = { 'f', "filename", "FILE", "the manifest: a file, a folder of them, or - for standard input" },
         [FLAG_PREVIOUS]   = { 'p', "previous", NULL, "of the run before the last restart" },
         [FLAG_TAIL]       = { 0, "tail", "N", "the last N lines; -1: all" },
         [FLAG_SINCE]      = { 0, "since", "DURATION", "what is newer, such as 5m or 1h30m" },
@@ -319,6 +320,30 @@ const struct verb verbs[] = {
                 .max_words = 1,
                 .words = WORD_IMAGE,
                 .run = verb_image_rm,
+        },
+        {
+                .name = "plan",
+                .arguments = "-f FILE",
+                .help = "what a manifest would do on this node",
+                .description =
+                        "Validates a manifest as the API would, and says what would happen on this "
+                        "node, without doing any of it: admitted or why not, which images are here, "
+                        "what it asks for, what the node has left after it, which fields are "
+                        "unknown or come to nothing here. It takes Pods and whatever has a "
+                        "template of them (Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, "
+                        "CronJob, ReplicationController, PodTemplate), of which one pod is planned; "
+                        "lists of them, and files of several documents, YAML or JSON. What is "
+                        "admitted counts for those behind it. The API server's own admission "
+                        "(quotas, policies, webhooks) is not asked, and of what pods refer to "
+                        "(ConfigMaps, Secrets, claims) it is not known whether it is there. A tag "
+                        "whose image is not here is not looked up.",
+                .examples = { { "skiff plan -f web.yaml", "one file" },
+                              { "kubectl kustomize . | skiff plan -f -", "what a pipe gives" } },
+                .exit_codes = "1 also when something is invalid, would be refused, or has a field "
+                              "that the API does not know",
+                .flags = FLAG(OUTPUT) | FLAG(NAMESPACE) | FLAG(FILENAME),
+                .words = WORD_FILE,
+                .run = verb_plan,
         },
         {
                 .name = "services",

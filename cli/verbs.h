@@ -17,6 +17,7 @@ enum flag_id { /* in the order in which help shows them */
                FLAG_STDIN,
                FLAG_TTY,
                FLAG_FOLLOW,
+               FLAG_FILENAME,
                FLAG_PREVIOUS,
                FLAG_TAIL,
                FLAG_SINCE,
@@ -128,6 +129,7 @@ int verb_images(struct invocation *in, struct err *err);
 int verb_inspect(struct invocation *in, struct err *err);
 int verb_logs(struct invocation *in, struct err *err);
 int verb_node(struct invocation *in, struct err *err);
+int verb_plan(struct invocation *in, struct err *err);
 int verb_pod(struct invocation *in, struct err *err);
 int verb_pods(struct invocation *in, struct err *err);
 int verb_port_forward(struct invocation *in, struct err *err);

@@ -196,21 +196,26 @@ static bool tolerates(const struct pod *pod, const char *key, const char *value,
         return false;
 }
 
-static int check_taints(const struct pod *pod, const json_t *node, struct admission_refusal *ret)
+const json_t *admission_find_taint(const struct pod *pod, const json_t *node, const char *effect)
 {
         const json_t *taint;
         size_t i;
 
-        if (pod_is_static(pod))
-                return 0;
         json_array_foreach (json_object_get(json_object_get(node, "spec"), "taints"), i, taint)
-                if (streq_null(json_text_at(taint, "effect"), "NoExecute") &&
+                if (streq_null(json_text_at(taint, "effect"), effect) &&
                     !tolerates(pod, json_text_at(taint, "key"), json_text_at(taint, "value"),
-                               "NoExecute"))
-                        return refuse(
-                                ret, "TaintToleration",
-                                "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate");
-        return 0;
+                               effect))
+                        return taint;
+        return NULL;
+}
+
+static int check_taints(const struct pod *pod, const json_t *node, struct admission_refusal *ret)
+{
+        if (pod_is_static(pod) || !admission_find_taint(pod, node, "NoExecute"))
+                return 0;
+        return refuse(
+                ret, "TaintToleration",
+                "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate");
 }
 
 /* A node that is short of something takes no more, but for critical pods; one that is short of

@@ -42,5 +42,7 @@ bool admission_matches_node(const struct pod *pod, const json_t *labels, const c
 /* Does one of the terms fit? None fits when there are none. */
 bool admission_matches_terms(const struct pod_node_term *terms, size_t n, const json_t *labels,
                              const char *node_name);
+/* The first of the Node's taints of that effect that the pod does not tolerate; NULL: none. */
+const json_t *admission_find_taint(const struct pod *pod, const json_t *node, const char *effect);
 /* Normal form of a sysctl's name ("kernel/shm_rmid_forced" is "kernel.shm_rmid_forced"); owned. */
 char *sysctl_normalize(const char *name);

@@ -11,6 +11,7 @@
 #include "kubelet/local-exec.h"
 #include "kubelet/local-forward.h"
 #include "kubelet/local-images.h"
+#include "kubelet/local-plan.h"
 #include "kubelet/local-pods.h"
 #include "kubelet/local-status.h"
 #include "kubelet/pod-observe.h"
@@ -276,6 +277,15 @@ static void serve_config(struct local_api *a, struct http_exchange *x)
                 local_api_fail(x, 500, "out of memory");
 }
 
+/* It tells what would be: nothing is changed, and who may look may ask. */
+static void serve_plan(struct local_api *a, struct http_exchange *x)
+{
+        json_auto_t *body = local_api_body(x);
+
+        if (body)
+                local_plan_serve(a->ctx, a->options.pods, x, body);
+}
+
 static void serve_stats(struct local_api *a, struct http_exchange *x)
 {
         json_t *o = a->ops.stats_summary(false, a->ops.userdata);
@@ -310,6 +320,9 @@ void local_api_handle(struct http_exchange *x, void *userdata)
         } else if (streq(path, "/v1/config")) {
                 if (local_api_is_method(x, "GET"))
                         serve_config(a, x);
+        } else if (streq(path, "/v1/plan")) {
+                if (local_api_is_method(x, "POST"))
+                        serve_plan(a, x);
         } else if (streq(path, "/v1/stats")) {
                 if (local_api_is_method(x, "GET"))
                         serve_stats(a, x);

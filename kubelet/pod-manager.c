@@ -230,6 +230,19 @@ static int admit(const struct entry *e, const struct pod *pod, struct admission_
         return r;
 }
 
+int pod_manager_foresee(const struct pod_manager *m,
+                        int (*fn)(const struct admission_node *node,
+                                  const struct pod *const *active, size_t n, void *userdata),
+                        void *userdata)
+{
+        const struct admission_node node = node_now(m);
+        struct active_pods active = collect_active(m, NULL);
+        int r = active.pods ? fn(&node, active.pods, active.n, userdata) : -ENOMEM;
+
+        free(active.pods);
+        return r;
+}
+
 /* ---- room for critical pods ---- */
 
 static int make_room(struct entry *e, struct admission_refusal *refusal)

@@ -53,6 +53,13 @@ void pod_manager_foreach(const struct pod_manager *m,
 /* By namespace and name; NULL: none. Its worker, or NULL when it was refused. */
 struct pod *pod_manager_find(const struct pod_manager *m, const char *namespace, const char *name,
                              struct pod_worker **ret_worker);
+struct admission_node;
+/* Hands @fn what admission would look at now: this node, and the pods that are active on it.
+ * -ENOMEM, or what @fn returned. */
+int pod_manager_foresee(const struct pod_manager *m,
+                        int (*fn)(const struct admission_node *node,
+                                  const struct pod *const *active, size_t n, void *userdata),
+                        void *userdata);
 /* What the pod is at and waits for: { worker?, timeline?, summary, waits }; new reference. */
 json_t *pod_manager_explain(const struct pod_manager *m, struct pod *pod, struct pod_worker *w);
 /* The worker of a pod; NULL: there is no such pod any more, or it was refused. */

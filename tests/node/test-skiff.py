@@ -515,6 +515,82 @@ class Archives(NodeTest):
         self.assertEqual(told.split()[2:], ["docker.io/library/own:1"])
 
 
+class Plan(NodeTest):
+    MANIFEST = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: main, image: "busybox:1", imagePullPolicy: IfNotPresent, resources: {requests: {memory: 16Mi}}}
+      - {name: side, image: "elsewhere.example/side:2"}
+---
+# nothing
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+"""
+
+    def plan(self, text, *words, code=0):
+        with open(self.node.folder + "/manifest.yaml", "w", encoding="utf-8") as f:
+            f.write(text)
+        return self.node.skiff("plan", "-f", self.node.folder + "/manifest.yaml", *words, code=code)
+
+    def test_a_manifest_is_planned_and_nothing_is_done(self):
+        before = self.node.skiff("pods", "-o", "name")
+        deployment, service = json.loads(self.plan(self.MANIFEST, "-o", "json"))["items"]
+        self.assertEqual((deployment["outcome"], deployment["namespace"], deployment["replicas"], deployment["qosClass"]),
+                         ("admitted", "shop", 3, "Burstable"))
+        self.assertEqual([(i["image"], i["present"]) for i in deployment["images"]],
+                         [("busybox:1", True), ("elsewhere.example/side:2", False)])
+        self.assertEqual((deployment["requests"], deployment["fields"]), ({"memory": "16Mi"}, []))
+        self.assertEqual(set(deployment["left"]), {"cpu", "memory", "ephemeral-storage", "pods"})
+        self.assertEqual((service["kind"], service["outcome"]), ("Service", "nothing"))
+        text = self.plan(self.MANIFEST)
+        self.assertIn("Deployment shop/web (one pod of 3): admitted\n", text)
+        self.assertIn("elsewhere.example/side:2 (side): not present: would be pulled\n", text)
+        self.assertEqual(self.node.skiff("pods", "-o", "name"), before)
+
+    def test_what_is_wrong_is_told_and_ends_with_1(self):
+        text = self.plan(self.MANIFEST.replace("name: side,", "name: side, imagePullPolicie: Never,"), code=1)
+        self.assertIn("unknown   spec.template.spec.containers[1].imagePullPolicie\n", text)
+        text = self.plan(self.MANIFEST.replace("name: side", "name: Side"), code=1)
+        self.assertIn("invalid: spec: template: spec: containers: [1]: name: 'Side': expected a DNS label", text)
+        text = self.plan(self.MANIFEST.replace("memory: 16Mi", "memory: 900Ti"), code=1)
+        self.assertIn("refused: OutOfmemory: Node didn't have enough resource: memory", text)
+        done = self.node.call("plan", "-f", "-", input="a: [", stdin=None)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("skiff: 'standard input': ", done.stderr)
+        self.assertEqual(self.node.call("plan").returncode, 2)
+        done = self.node.call("plan", "-f", "/no/such")
+        self.assertIn("/no/such", done.stderr)
+
+    def test_a_folder_is_planned_in_the_order_of_its_names(self):
+        folder = self.node.folder + "/planned"
+        os.mkdir(folder)
+        for name in ("b.json", "a.yaml", "c.txt", ".hidden.yaml"):
+            with open(f"{folder}/{name}", "w", encoding="utf-8") as f:
+                json.dump({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name[0]},
+                           "spec": {"containers": [{"name": "c", "image": "busybox:1"}]}}, f)
+        items = json.loads(self.node.skiff("plan", "-f", folder, "-n", "ours", "-o", "json"))["items"]
+        self.assertEqual([(i["namespace"], i["name"]) for i in items], [("ours", "a"), ("ours", "b")])
+
+    def test_a_body_that_is_no_manifest_is_answered(self):
+        for body in ({}, {"kind": "List", "items": [1, None, {"kind": []}]}, {"items": []},
+                     {"apiVersion": "v1", "kind": "Pod", "metadata": 3, "spec": {"containers": {}}},
+                     {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}, "spec": None}):
+            answer = self.node.http("POST", "/v1/plan", body)
+            self.assertTrue({i["outcome"] for i in answer["items"]} <= {"invalid", "nothing"}, answer)
+        self.assertEqual(self.node.http("POST", "/v1/plan", {"items": [{}] * 501, "kind": "List"})["code"], 400)
+        self.assertEqual(self.node.http("GET", "/v1/plan")["code"], 405)
+
+
 class Socket(NodeTest):
     def test_who_is_not_root_may_look_and_not_touch(self):
         self.node.put("web", ("main", FOREVER))

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/command-line.h"
 #include "cli/document.h"
+#include "cli/manifest.h"
 #include "cli/redact.h"
 #include "cli/timeline.h"
 #include "cli/trace-target.h"
@@ -231,6 +232,28 @@ TEST(a_target_of_trace_is_an_address_a_port_and_a_protocol)
         CHECK(strstr(rule_of("[:80"), "a colon and a port"));
         CHECK(strstr(rule_of("[]:80"), "an IP address"));
         CHECK(strstr(rule_of(":"), "an IP address"));
+}
+
+/* ---- manifests ---- */
+
+TEST(a_manifest_is_a_flat_list_whatever_lists_and_documents_it_has)
+{
+        static const char text[] = "kind: Pod\nmetadata: {name: a}\n---\nkind: List\nitems:\n"
+                                   "- {kind: Pod, metadata: {name: b, namespace: own}}\n"
+                                   "- {kind: PodList, items: [{kind: Pod, metadata: {name: c}}]}\n"
+                                   "---\n{\"kind\": \"Job\", \"items\": []}\n";
+        json_auto_t *items = json_array();
+        _cleanup_err_ struct err err = { 0 }, bad = { 0 };
+
+        CHECK(manifest_append(text, strlen(text), "x.yaml", "ns", items, &err) == 0);
+        CHECK(json_array_size(items) == 4);
+        CHECK_STR(text_in(json_array_get(items, 0), "metadata", "namespace"), "ns");
+        CHECK_STR(text_in(json_array_get(items, 1), "metadata", "namespace"), "own");
+        CHECK_STR(text_in(json_array_get(items, 2), "metadata", "name"), "c");
+        CHECK(manifest_append("a: [", 4, "x.yaml", NULL, items, &err) == -EINVAL);
+        CHECK(strstr(err_text(&err), "'x.yaml': "));
+        CHECK(manifest_append("kind: Pod\n--- 3\n", 16, "x.yaml", NULL, items, &bad) == -EINVAL);
+        CHECK(strstr(err_text(&bad), "document 2: expected an object"));
 }
 
 /* ---- timeline ---- */

@@ -233,3 +233,19 @@ TEST(a_file_that_cannot_be_read_is_named)
         CHECK_INT(yaml_parse_file("/nonexistent/x.yaml", &v, &err), -ENOENT);
         CHECK_CONTAINS(err_text(&err), "'/nonexistent/x.yaml'");
 }
+
+TEST(a_file_of_several_documents_gives_each_that_is_not_empty)
+{
+        static const char text[] = "---\na: 1\n---\n# nothing\n---\nb: [2]\n...\n---\n";
+        static const char bad[] = "a: 1\n---\nb: {\n";
+        json_auto_t *all = NULL, *none = NULL;
+        _cleanup_err_ struct err err = { 0 };
+
+        CHECK_INT(yaml_parse_all(text, strlen(text), &all, &err), 0);
+        CHECK_INT(json_array_size(all), 2);
+        CHECK(json_object_get(json_array_get(all, 0), "a"));
+        CHECK(json_object_get(json_array_get(all, 1), "b"));
+        CHECK_INT(yaml_parse_all("", 0, &none, &err), 0);
+        CHECK_INT(json_array_size(none), 0);
+        CHECK_INT(yaml_parse_all(bad, strlen(bad), &none, &err), -EINVAL);
+}
