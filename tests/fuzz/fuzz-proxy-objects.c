@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "netproxy/node.h"
 #include "netproxy/ruleset-diff.h"
+#include "netproxy/trace.h"
 
 enum { MAX = 8 };
 
@@ -67,6 +68,38 @@ static size_t diff(struct ruleset_table *t, int family)
         return n;
 }
 
+static int find_installed(enum ruleset_set set, const void *key, void *ret_value, void *userdata)
+{
+        return ruleset_table_find(userdata, set, key, ret_value, NULL);
+}
+
+/* Whatever is installed, no packet is led to an endpoint that is not there. */
+static void trace_all(struct ruleset_table *t, const struct world *w, int family)
+{
+        const struct trace_sets sets = { find_installed, t };
+
+        for (size_t i = 0; i < w->n_services; i++) {
+                const struct service *s = w->services[i];
+                const struct ip *ip = service_cluster_ip(s, family);
+
+                for (size_t k = 0; ip && k < s->n_ports; k++) {
+                        struct trace_query q = { .ip = *ip,
+                                                 .protocol = s->ports[k].protocol,
+                                                 .port = s->ports[k].port,
+                                                 .serves_node_ports = k % 2 };
+                        struct trace trace = { 0 };
+
+                        if (trace_run(ruleset_table_context(t), &q, &sets, &trace) < 0)
+                                continue;
+                        for (int from = 0; from < _TRACE_FROM_MAX; from++)
+                                if (trace.ways[from].missing > 0 ||
+                                    trace.ways[from].verdict == TRACE_PASSES)
+                                        __builtin_trap();
+                        trace_done(&trace);
+                }
+        }
+}
+
 static void try_family(struct world *w, int family)
 {
         _cleanup_(ruleset_table_freep)
@@ -88,6 +121,7 @@ static void try_family(struct world *w, int family)
                 return;
         apply_all(t, w, owners);
         diff(t, family);
+        trace_all(t, w, family);
         apply_all(t, w, owners);
         if (diff(t, family) != 0)
                 __builtin_trap();
