@@ -373,8 +373,6 @@ static int check_features(const struct pod *pod, struct admission_refusal *ret)
 
         if (!pod->host_users)
                 missing = "hostUsers: false";
-        else if (pod->runtime_class && *pod->runtime_class)
-                missing = "runtimeClassName";
         else if (pod->resource_claims)
                 missing = "resourceClaims";
         return missing ? refuse(ret, "PodFeatureUnsupported",

@@ -23,6 +23,7 @@
 #include "kubelet/node-status.h"
 #include "kubelet/pod-manager.h"
 #include "kubelet/pod-source.h"
+#include "kubelet/runtime-class.h"
 #include "kubelet/services.h"
 
 struct kubelet {
@@ -72,6 +73,7 @@ static struct node_input node_input_of(const struct kubelet *k)
                 .kubelet_port = k->config->port,
                 .ephemeral_bytes = k->root_fs_bytes,
                 .reserved = k->reserved,
+                .runtime_handlers = runtime_handlers,
         };
 }
 

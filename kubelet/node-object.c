@@ -192,6 +192,18 @@ static json_t *node_info(const struct node_facts *f)
         return o;
 }
 
+static json_t *handlers_json(const struct node_input *in)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; in->runtime_handlers && in->runtime_handlers[i]; i++)
+                json_array_append_new(list,
+                                      json_pack("{s:s, s:{s:b, s:b}}", "name",
+                                                in->runtime_handlers[i], "features",
+                                                "recursiveReadOnlyMounts", 1, "userNamespaces", 0));
+        return list;
+}
+
 json_t *node_status_build(const struct node_input *in, const json_t *previous)
 {
         json_t *status = json_pack("{s:o, s:o, s:o, s:o, s:{s:{s:i}}, s:o}", "capacity",
@@ -203,9 +215,7 @@ json_t *node_status_build(const struct node_input *in, const json_t *previous)
                                    "daemonEndpoints", "kubeletEndpoint", "Port",
                                    (int)in->kubelet_port, "nodeInfo", node_info(in->facts));
 
-        json_object_set_new(status, "runtimeHandlers",
-                            json_pack("[{s:s, s:{s:b, s:b}}]", "name", "", "features",
-                                      "recursiveReadOnlyMounts", 1, "userNamespaces", 0));
+        json_object_set_new(status, "runtimeHandlers", handlers_json(in));
         json_object_set_new(status, "features", json_pack("{s:b}", "supplementalGroupsPolicy", 1));
         /* what schedulers and admission look for before they let a pod ask for it; sorted */
         json_object_set_new(status, "declaredFeatures",

@@ -24,6 +24,7 @@ struct node_input {
         uint64_t ephemeral_bytes; /* size of the file system of the root directory */
         struct node_reservation reserved;
         bool controller_attach_detach;
+        const char *const *runtime_handlers; /* sorted, NULL at the end; or NULL */
         const json_t *images; /* status.images as built by node_images_add(), or NULL */
         /* conditions */
         bool memory_pressure, disk_pressure, pid_pressure;

@@ -40,10 +40,11 @@ struct object_ref {
 };
 
 static const struct {
-        const char *resource, *what;
+        const char *resource, *what, *api;
 } kinds[_OBJECT_KIND_MAX] = {
-        [OBJECT_SECRET] = { "secrets", "secret" },
-        [OBJECT_CONFIG_MAP] = { "configmaps", "configmap" },
+        [OBJECT_SECRET] = { "secrets", "secret", "/api/v1" },
+        [OBJECT_CONFIG_MAP] = { "configmaps", "configmap", "/api/v1" },
+        [OBJECT_RUNTIME_CLASS] = { "runtimeclasses", "RuntimeClass", "/apis/node.k8s.io/v1" },
 };
 
 static struct entry *entry_free(struct entry *e)
@@ -129,11 +130,19 @@ static void on_watch_synced(_unused_ void *userdata)
 {
 }
 
+/* Without a namespace: objects of the whole cluster. */
+static char *collection_path(const struct entry *e)
+{
+        const bool is_in_one = *e->namespace;
+
+        return text_printf("%s%s%s/%s", kinds[e->kind].api, is_in_one ? "/namespaces/" : "",
+                           e->namespace, kinds[e->kind].resource);
+}
+
 static void start_watch(struct entry *e)
 {
         static const struct kube_watch_ops ops = { on_watch_event, on_watch_synced };
-        _cleanup_free_ char *path = text_printf("/api/v1/namespaces/%s/%s", e->namespace,
-                                                kinds[e->kind].resource);
+        _cleanup_free_ char *path = collection_path(e);
         _cleanup_free_ char *selector = text_printf("metadata.name=%s", e->name);
         const struct kube_watch_options options = { .path = path,
                                                     .field_selector = selector,
@@ -178,8 +187,8 @@ static void on_got(_unused_ struct kube_call *call, int status, json_t *object,
 static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata)
 {
         struct entry *e = userdata;
-        _cleanup_free_ char *path = text_printf("/api/v1/namespaces/%s/%s/%s", e->namespace,
-                                                kinds[e->kind].resource, e->name);
+        _cleanup_free_ char *folder = collection_path(e),
+                            *path = folder ? text_printf("%s/%s", folder, e->name) : NULL;
         const struct kube_request request = {
                 .method = "GET", .path = path, .done = on_got, .userdata = e
         };

@@ -1,6 +1,6 @@
 /*
- * The Secrets and ConfigMaps that pods of this node use: each read once, then watched, shared by
- * its users and let go with the last of them.
+ * The Secrets, ConfigMaps and RuntimeClasses that pods of this node use: each read once, then
+ * watched, shared by its users and let go with the last of them.
  *
  * A GET comes first (the Node authorizer may need a moment after the binding, so 403 is asked again
  * quickly), the watch after it; an immutable object is not watched. An object that was seen stays
@@ -13,7 +13,7 @@
 struct object_cache; /* opaque */
 struct object_ref;   /* opaque: one user's hold on one object */
 
-enum object_kind { OBJECT_SECRET, OBJECT_CONFIG_MAP, _OBJECT_KIND_MAX };
+enum object_kind { OBJECT_SECRET, OBJECT_CONFIG_MAP, OBJECT_RUNTIME_CLASS, _OBJECT_KIND_MAX };
 enum object_state {
         OBJECT_PENDING, /* no answer yet */
         OBJECT_PRESENT,
@@ -27,7 +27,8 @@ int object_cache_new(struct kube_session *session, struct object_cache **ret);
 struct object_cache *object_cache_free(struct object_cache *c);
 DEFINE_CLEANUP(struct object_cache *, object_cache_free)
 
-/* @changed is called from the loop when the state or the content changed, never from here. */
+/* @namespace: "" where objects have none. @changed is called from the loop when the state or the
+ * content changed, never from here. */
 int object_ref_new(struct object_cache *c, enum object_kind kind, const char *namespace,
                    const char *name, object_changed_fn changed, void *userdata,
                    struct object_ref **ret);

@@ -30,6 +30,7 @@ static struct object_ref *find(const struct pod_objects *o, enum object_kind kin
 static int want(struct pod_objects *o, const struct pod *pod, enum object_kind kind,
                 const char *name)
 {
+        const char *namespace = kind == OBJECT_RUNTIME_CLASS ? "" : pod->namespace;
         struct object_ref **grown;
         int r;
 
@@ -39,7 +40,7 @@ static int want(struct pod_objects *o, const struct pod *pod, enum object_kind k
         if (!grown)
                 return -ENOMEM;
         o->refs = grown;
-        r = object_ref_new(o->ctx->objects, kind, pod->namespace, name, on_ref_changed, o,
+        r = object_ref_new(o->ctx->objects, kind, namespace, name, on_ref_changed, o,
                            &o->refs[o->n]);
         if (r == 0)
                 o->n++;
@@ -76,6 +77,10 @@ int pod_objects_new(const struct context *ctx, const struct pod *pod,
         if (!o)
                 return -ENOMEM;
         *o = (struct pod_objects){ .ctx = ctx, .on_changed = on_changed, .userdata = userdata };
+        if (pod->runtime_class && *pod->runtime_class)
+                r = want(o, pod, OBJECT_RUNTIME_CLASS, pod->runtime_class);
+        if (r < 0)
+                return r;
         STRV_FOREACH (name, pod->image_pull_secrets) {
                 r = want(o, pod, OBJECT_SECRET, *name);
                 if (r < 0)
@@ -117,13 +122,23 @@ bool pod_objects_are_here(const struct pod_objects *o, const char **ret_problem)
 
 char *pod_objects_pending(const struct pod_objects *o)
 {
+        static const char *const kinds[_OBJECT_KIND_MAX] = { [OBJECT_SECRET] = "Secret",
+                                                             [OBJECT_CONFIG_MAP] = "ConfigMap",
+                                                             [OBJECT_RUNTIME_CLASS] =
+                                                                     "RuntimeClass" };
+
         for (size_t i = 0; i < o->n; i++)
                 if (object_ref_state(o->refs[i]) == OBJECT_PENDING)
-                        return text_printf("%s '%s'",
-                                           object_ref_kind(o->refs[i]) == OBJECT_SECRET
-                                                   ? "Secret"
-                                                   : "ConfigMap",
+                        return text_printf("%s '%s'", kinds[object_ref_kind(o->refs[i])],
                                            object_ref_name(o->refs[i]));
+        return NULL;
+}
+
+const struct object_ref *pod_objects_runtime_class(const struct pod_objects *o)
+{
+        for (size_t i = 0; i < o->n; i++)
+                if (object_ref_kind(o->refs[i]) == OBJECT_RUNTIME_CLASS)
+                        return o->refs[i];
         return NULL;
 }
 

@@ -25,6 +25,7 @@
 #include "kubelet/pod-sandbox.h"
 #include "kubelet/pod-status.h"
 #include "kubelet/reason.h"
+#include "kubelet/runtime-class.h"
 
 #define SANDBOX_RETRY_FIRST_USEC (1 * USEC_PER_SEC)
 #define SANDBOX_RETRY_MAX_USEC   (60 * USEC_PER_SEC)
@@ -287,11 +288,19 @@ static void ensure_sandbox(struct pod_worker *w, const struct pod_actions *actio
 {
         _cleanup_err_ struct err err = { 0 };
         usec_t now = now_monotonic();
+        int r;
 
         if (w->sandbox_op || w->sandbox_stop_op)
                 return;
         if (now < w->sandbox_retry_at) {
                 pod_worker_wake_by(w, w->sandbox_retry_at);
+                return;
+        }
+        r = runtime_class_check(w->pod, w->objects, &err);
+        if (r == RUNTIME_CLASS_PENDING)
+                return; /* the answer is a change */
+        if (r < 0) {
+                sandbox_failed(w, &err);
                 return;
         }
         if (actions->sandbox_changed)
@@ -511,6 +520,8 @@ static void on_objects_changed(void *userdata)
 {
         struct pod_worker *w = userdata;
 
+        if (pod_objects_runtime_class(w->objects))
+                w->sandbox_retry_at = 0;
         for (size_t i = 0; i < w->n_slots; i++) {
                 struct slot *s = &w->slots[i];
 
