@@ -24,6 +24,12 @@ struct container_mount_input { /* one volumeMount, its volume set up */
         const char *image; /* in the place of @host_path: "sha256:…[/subPath]" of an image volume */
 };
 
+struct container_device_input { /* one of volumeDevices, its volume set up */
+        const char *path;       /* in the container */
+        int64_t major, minor;   /* of a block device */
+        bool read_only;
+};
+
 struct container_input {
         const struct pod *pod;
         const struct pod_container *container;
@@ -35,6 +41,10 @@ struct container_input {
         const struct container_mount_input
                 *mounts; /* in the order of the container's volumeMounts */
         size_t n_mounts;
+        const struct container_device_input *devices; /* of the container's volumeDevices */
+        size_t n_devices;
+        const uint32_t *volume_groups; /* that its volumes give to the pod's processes */
+        size_t n_volume_groups;
         /* files of ours on the host, bound into the container; NULL: none */
         const char *hosts_file, *resolv_conf_file, *hostname_file, *termination_log_file;
         /* what env refers to. @object: ConfigMap or Secret; NULL: it does not exist */

@@ -135,6 +135,8 @@ static int add_identity(const struct container_input *in, struct oci_process *p,
                 r = add_group(p, (uint32_t)pod->fs_group);
         if (r == 0)
                 r = add_groups(p, pod->supplemental_groups, pod->n_supplemental_groups);
+        if (r == 0)
+                r = add_groups(p, in->volume_groups, in->n_volume_groups);
         if (r == 0 && !pod->groups_strict)
                 r = add_groups(p, in->user->groups, in->user->n_groups);
         if (r == 0 && !pod->groups_strict)
@@ -332,7 +334,9 @@ static int add_device(struct oci_spec *spec, const struct oci_device *d)
         return 0;
 }
 
-static int add_rule(struct oci_resources *r, bool allow, const char *access)
+/* @device NULL: all of them. */
+static int add_rule(struct oci_resources *r, bool allow, const struct oci_device *device,
+                    const char *access)
 {
         struct oci_device_rule *grown = reallocarray(r->devices, r->n_devices + 1, sizeof *grown);
         char *copy = strdup(access);
@@ -343,9 +347,11 @@ static int add_rule(struct oci_resources *r, bool allow, const char *access)
                 free(copy);
                 return -ENOMEM;
         }
-        grown[r->n_devices++] = (struct oci_device_rule){
-                .allow = allow, .type = 'a', .major = -1, .minor = -1, .access = copy
-        };
+        grown[r->n_devices++] = (struct oci_device_rule){ .allow = allow,
+                                                          .type = device ? device->type : 'a',
+                                                          .major = device ? device->major : -1,
+                                                          .minor = device ? device->minor : -1,
+                                                          .access = copy };
         return 0;
 }
 
@@ -374,7 +380,21 @@ static int add_devices(const struct container_input *in, struct oci_spec *spec)
         for (size_t i = 0; privileged && i < in->n_host_devices && r == 0; i++)
                 if (!is_default_device(in->host_devices[i].path))
                         r = add_device(spec, &in->host_devices[i]);
-        return r < 0 ? r : add_rule(&spec->resources, privileged, "rwm");
+        if (r == 0)
+                r = add_rule(&spec->resources, privileged, NULL, "rwm");
+        for (size_t i = 0; i < in->n_devices && r == 0; i++) {
+                const struct container_device_input *v = &in->devices[i];
+                const struct oci_device d = { .path = (char *)v->path,
+                                              .type = 'b',
+                                              .major = v->major,
+                                              .minor = v->minor,
+                                              .file_mode = v->read_only ? 0440 : 0660 };
+
+                r = add_device(spec, &d);
+                if (r == 0)
+                        r = add_rule(&spec->resources, true, &d, v->read_only ? "r" : "rwm");
+        }
+        return r;
 }
 
 /* ---- namespaces ---- */

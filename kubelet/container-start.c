@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "kubelet/pod-observe.h"
 #include "kubelet/reason.h"
 #include "kubelet/services.h"
+#include "kubelet/volume-spec.h"
 #include "kubelet/volume-sub-path.h"
 
 #define CONFIG_RETRY_USEC (10 * USEC_PER_SEC)
@@ -188,6 +190,51 @@ static int collect_image(const struct container_start *s, const struct container
         return 0;
 }
 
+/* What is known of the volume: whether it is read-only, what its host path must be. */
+static void set_source(struct container_mount_input *m, const struct pod_volume *v,
+                       const struct volume_spec *spec, bool is_sub_path)
+{
+        const char *type = v->source.kind == POD_VOLUME_HOST_PATH        ? v->host_path_type
+                           : spec && spec->kind == VOLUME_SPEC_HOST_PATH ? spec->path_type
+                                                                         : NULL;
+
+        m->read_only = is_read_only_kind(v->source.kind) || (spec && spec->read_only);
+        m->create_missing = type && !*type && !is_sub_path;
+        m->source_type = is_sub_path ? NULL : type;
+}
+
+/* volumeDevices: the volumes' devices as the container will find them; the paths are the pod's. */
+static int collect_devices(const struct container_start *s, struct container_input *in,
+                           struct container_device_input *devices, struct err *err)
+{
+        const struct pod_container *c = s->options.container;
+
+        for (size_t i = 0; i < c->n_devices; i++) {
+                const char *name = c->devices[i].name,
+                           *device = pod_volumes_device(s->options.volumes, name);
+                const struct volume_spec *spec = pod_volumes_spec(s->options.volumes, name);
+                struct stat st;
+
+                if (!device || !spec)
+                        return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
+                                            "cannot find volume \"%s\" to pass into container "
+                                            "\"%s\"",
+                                            name, c->name);
+                /* a node in /dev, which skiffd holds open: this asks no disk */
+                if (stat(device, &st) < 0 || !S_ISBLK(st.st_mode))
+                        return err_set_kind(err, -ENOTBLK, ERR_CONTAINER_CONFIG,
+                                            "volume \"%s\": '%s' is not a block device any more",
+                                            name, device);
+                devices[i] = (struct container_device_input){ .path = c->devices[i].value,
+                                                              .major = major(st.st_rdev),
+                                                              .minor = minor(st.st_rdev),
+                                                              .read_only = spec->read_only };
+        }
+        in->devices = devices;
+        in->n_devices = c->n_devices;
+        return 0;
+}
+
 /* Fills in->mounts; the host paths of subPaths go to @paths, which owns them. */
 static int collect_mounts(struct container_start *s, struct container_input *in,
                           struct container_mount_input *mounts, char ***paths, struct err *err)
@@ -225,14 +272,9 @@ static int collect_mounts(struct container_start *s, struct container_input *in,
                                 return err_sys(err, r, "prepare mounts");
                         host_path = (*paths)[strv_len(*paths) - 1];
                 }
-                mounts[i] = (struct container_mount_input){
-                        .mount = m,
-                        .host_path = host_path,
-                        .read_only = is_read_only_kind(v->source.kind),
-                        .create_missing = v->source.kind == POD_VOLUME_HOST_PATH &&
-                                          !*v->host_path_type && !place,
-                        .source_type = place ? NULL : v->host_path_type,
-                };
+                mounts[i] = (struct container_mount_input){ .mount = m, .host_path = host_path };
+                set_source(&mounts[i], v, pod_volumes_spec(s->options.volumes, m->name),
+                           place != NULL);
         }
         in->mounts = mounts;
         in->n_mounts = c->n_mounts;
@@ -399,6 +441,9 @@ static int create(struct container_start *s, const struct image_info *image, str
         struct container_output out = { 0 };
         _cleanup_free_ struct container_mount_input *mounts = calloc(c->n_mounts + 1,
                                                                      sizeof *mounts);
+        _cleanup_free_ struct container_device_input *block = calloc(c->n_devices + 1,
+                                                                     sizeof *block);
+        _cleanup_free_ uint32_t *volume_groups = NULL;
         _cleanup_free_ const struct service_info **services = NULL;
         _cleanup_free_ uint32_t *groups = NULL, *user_groups = NULL;
         _cleanup_free_ char *ips = joined_ips(s->ip4, s->ip6);
@@ -410,7 +455,9 @@ static int create(struct container_start *s, const struct image_info *image, str
         struct container_input in = input_of(s, image, &user, ips);
         int r;
 
-        if (!mounts || !ips)
+        volume_groups = pod_volumes_groups(s->options.volumes, &in.n_volume_groups);
+        in.volume_groups = volume_groups;
+        if (!mounts || !ips || !block || !volume_groups)
                 return err_sys(err, -ENOMEM, "prepare the container");
         ctx->allocatable(&in.allocatable, ctx->userdata);
         r = resolve_user(s, image, &user, &groups, &in.n_image_groups, err);
@@ -436,6 +483,8 @@ static int create(struct container_start *s, const struct image_info *image, str
         }
         if (r == 0)
                 r = collect_mounts(s, &in, mounts, &paths, err);
+        if (r == 0)
+                r = collect_devices(s, &in, block, err);
         if (r == 0)
                 r = pod_files_write(ctx, pod, c, s->ip4, s->ip6, &files, err);
         if (r == 0) {

@@ -24,6 +24,7 @@ struct context {
         const struct kubelet_config *config;
         struct runtime *rt;
         struct volumes *volumes;
+        struct node_volumes *node_volumes;
         struct handlers *handlers;
         struct events *events;
         struct termination_counts *ended; /* of all pods since the start */

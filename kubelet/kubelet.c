@@ -25,6 +25,8 @@
 #include "kubelet/pod-source.h"
 #include "kubelet/runtime-class.h"
 #include "kubelet/services.h"
+#include "kubelet/volume-local.h"
+#include "kubelet/volume-nfs.h"
 
 struct kubelet {
         const struct options *options;       /* borrowed */
@@ -33,6 +35,7 @@ struct kubelet {
         char *node_name, *node_ip, *private_dir, *cert_dir, *instance, *seccomp_dir; /* owned */
         char *warning, *not_ready; /* owned; texts of the node's conditions */
         json_t *taints, *images;   /* owned; of the node status last built */
+        json_t *volumes_in_use;    /* likewise */
         struct node_facts facts;
         struct node_reservation reserved;
         uint64_t root_fs_bytes;
@@ -41,6 +44,7 @@ struct kubelet {
         struct kube_session *session;    /* borrowed from them */
         struct runtime *rt;
         struct object_cache *objects;
+        struct node_volumes *node_volumes;
         struct volumes *volumes;
         struct csi *csi; /* NULL: standalone */
         struct handlers *handlers;
@@ -200,8 +204,10 @@ static void on_fill_node(struct node_input *in, void *userdata)
         in->controller_attach_detach = k->config->controller_attach_detach;
         json_decref(k->taints);
         json_decref(k->images);
+        json_decref(k->volumes_in_use);
         in->taints = k->taints = taints_json(k->config);
         in->images = k->images = images_json(k);
+        in->volumes_in_use = k->volumes_in_use = node_volumes_in_use(k->node_volumes);
         in->not_ready = all_why_not_ready(k);
         in->warning = k->warning;
         in->memory_pressure = node_pressure_has(k->pressure, EVICTION_MEMORY_PRESSURE);
@@ -251,6 +257,15 @@ static void on_node(const json_t *node, void *userdata)
         if (cidrs && *cidrs)
                 set_pod_cidrs(k, cidrs);
         mirrors_node_changed(k->mirrors);
+        node_volumes_set_node(k->node_volumes, node);
+}
+
+static void on_in_use_changed(void *userdata)
+{
+        struct kubelet *k = userdata;
+
+        if (k->node_status)
+                node_status_changed(k->node_status);
 }
 
 /* The kubelet too takes no pod from the API before it knows its own node. */
@@ -611,6 +626,7 @@ static void on_csi_changed(void *userdata)
 {
         struct kubelet *k = userdata;
 
+        node_volumes_driver_changed(k->node_volumes, VOLUME_SPEC_CSI);
         if (k->pods)
                 pod_manager_poke_all(k->pods);
 }
@@ -628,20 +644,47 @@ static int start_csi(struct kubelet *k, struct err *err)
         return k->session ? csi_new(k->ctx.event, &options, &k->csi, err) : 0;
 }
 
+/* What drivers mount, and each driver; then what an earlier skiffd left mounted. */
+static int start_node_volumes(struct kubelet *k, struct err *err)
+{
+        const struct node_volumes_options options = { .root_dir = k->options->root_dir,
+                                                      .node_name = k->node_name,
+                                                      .on_in_use_changed = on_in_use_changed,
+                                                      .userdata = k };
+        const struct {
+                enum volume_spec_kind kind;
+                const struct volume_driver *ops;
+                void *driver;
+        } drivers[] = {
+                { VOLUME_SPEC_HOST_PATH, &volume_host_path_driver, k->ctx.event },
+                { VOLUME_SPEC_LOCAL, &volume_local_driver, k->ctx.event },
+                { VOLUME_SPEC_NFS, &volume_nfs_driver, k->ctx.event },
+        };
+        int r = start_csi(k, err);
+
+        if (r == 0)
+                r = node_volumes_new(k->ctx.event, &options, &k->node_volumes, err);
+        for (size_t i = 0; i < ARRAY_SIZE(drivers) && r == 0; i++)
+                r = node_volumes_add_driver(k->node_volumes, drivers[i].kind, drivers[i].ops,
+                                            drivers[i].driver, err);
+        return r < 0 ? r : node_volumes_observe(k->node_volumes, err);
+}
+
 static int start_shared(struct kubelet *k, struct err *err)
 {
         struct context *ctx = &k->ctx;
+        int r = start_node_volumes(k, err);
         const struct volumes_options volumes = {
                 .root_dir = k->options->root_dir,
                 .private_dir = k->private_dir,
                 .session = k->session,
                 .objects = k->objects,
+                .nodes = k->node_volumes,
                 .allocatable = on_allocatable,
                 .userdata = k,
         };
         const struct events_options events = { k->node_name, k->config->event_qps,
                                                k->config->event_burst };
-        int r = start_csi(k, err);
 
         if (r == 0)
                 r = volumes_new(ctx->event, &volumes, &k->volumes, err);
@@ -652,6 +695,7 @@ static int start_shared(struct kubelet *k, struct err *err)
         if (r == 0)
                 r = image_puller_new(ctx, &k->puller, err);
         ctx->volumes = k->volumes;
+        ctx->node_volumes = k->node_volumes;
         ctx->handlers = k->handlers;
         ctx->events = k->events;
         ctx->ended = k->ended = termination_counts_new();
@@ -849,6 +893,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
         termination_counts_free(k->ended);
         handlers_free(k->handlers);
         volumes_free(k->volumes);
+        node_volumes_free(k->node_volumes);
         csi_free(k->csi);
         object_cache_free(k->objects);
         runtime_free(k->rt);
@@ -865,6 +910,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
         free(k->not_ready);
         json_decref(k->taints);
         json_decref(k->images);
+        json_decref(k->volumes_in_use);
         free(k);
         return NULL;
 }

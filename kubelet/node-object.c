@@ -224,6 +224,10 @@ json_t *node_status_build(const struct node_input *in, const json_t *previous)
                                       "RestartAllContainersOnContainerExits"));
         if (in->images)
                 json_object_set(status, "images", (json_t *)in->images);
+        /* an empty list takes back what was there before; else there is none, as in the API */
+        if (json_array_size(in->volumes_in_use) ||
+            json_array_size(json_object_get(previous, "volumesInUse")))
+                json_object_set(status, "volumesInUse", (json_t *)in->volumes_in_use);
         return status;
 }
 

@@ -25,7 +25,8 @@ struct node_input {
         struct node_reservation reserved;
         bool controller_attach_detach;
         const char *const *runtime_handlers; /* sorted, NULL at the end; or NULL */
-        const json_t *images; /* status.images as built by node_images_add(), or NULL */
+        const json_t *images;         /* status.images as built by node_images_add(), or NULL */
+        const json_t *volumes_in_use; /* an array of names; or NULL */
         /* conditions */
         bool memory_pressure, disk_pressure, pid_pressure;
         const char *not_ready; /* NULL: Ready; else the joined errors */

@@ -14,7 +14,7 @@
 #include "kubelet/volume-driver.h"
 
 struct node_volumes; /* opaque */
-struct volume_use;   /* opaque: one volume of one pod, as the pod holds it */
+struct volume_hold;  /* opaque: one volume of one pod, as the pod holds it */
 
 struct node_volumes_options {
         const char *root_dir;  /* /var/lib/kubelet */
@@ -36,6 +36,8 @@ int node_volumes_add_driver(struct node_volumes *n, enum volume_spec_kind kind,
                             const struct volume_driver *ops, void *driver, struct err *err);
 /* Takes up what an earlier skiffd mounted; after the last driver, before the first pod. */
 int node_volumes_observe(struct node_volumes *n, struct err *err);
+/* Which pods there are is known: what was found and nobody wants is unstaged from now on. */
+void node_volumes_settled(struct node_volumes *n);
 /* The Node came or changed: labels, status.volumesAttached, status.volumesInUse. Borrowed. */
 void node_volumes_set_node(struct node_volumes *n, const json_t *node);
 /* A driver came, went or learned something (a CSIDriver, an attachment): what waits is tried anew.
@@ -44,31 +46,31 @@ void node_volumes_driver_changed(struct node_volumes *n, enum volume_spec_kind k
 /* Names for the Node's status.volumesInUse, sorted; new reference, NULL without memory. */
 json_t *node_volumes_in_use(const struct node_volumes *n);
 
-struct volume_use_ops {
+struct volume_hold_ops {
         void (*on_changed)(void *userdata); /* ready now, or its problem is another one */
         /* An event is due: "FailedMount", "MountVolume.SetUp failed for volume "x" : …". Repeated
          * with back-off while it lasts. */
         void (*on_event)(bool is_warning, const char *reason, const char *message, void *userdata);
 };
 /**
- * volume_use_new() - starts bringing it to the pod
- * @spec: handed over, also on failure
- * Return: 0; -EOPNOTSUPP: no driver; -ENOMEM.
+ * volume_hold_new() - starts bringing a volume to a pod; of one that comes to it twice (two claims
+ * of the same name) there is one mount
+ * @spec: one reference is taken
+ * Return: 0; -EOPNOTSUPP: no driver; -EBUSY: it is just leaving; -ENOMEM.
  */
-int volume_use_new(struct node_volumes *n, struct pod *pod, struct volume_spec *spec,
-                   const struct volume_use_ops *ops, void *userdata, struct volume_use **ret,
-                   struct err *err);
+int volume_hold_new(struct node_volumes *n, struct pod *pod, struct volume_spec *spec,
+                    const struct volume_hold_ops *ops, void *userdata, struct volume_hold **ret,
+                    struct err *err);
 /* Lets go of it; what is mounted stays until node_volumes_release(). */
-struct volume_use *volume_use_free(struct volume_use *u);
-DEFINE_CLEANUP(struct volume_use *, volume_use_free)
-void volume_use_set_pod(struct volume_use *u, struct pod *pod);
-const char *volume_use_path(const struct volume_use *u);   /* NULL while not ready; borrowed */
-const char *volume_use_device(const struct volume_use *u); /* of a block volume, likewise */
-const struct volume_spec *volume_use_spec(const struct volume_use *u); /* borrowed */
+struct volume_hold *volume_hold_free(struct volume_hold *h);
+DEFINE_CLEANUP(struct volume_hold *, volume_hold_free)
+void volume_hold_set_pod(struct volume_hold *h, struct pod *pod);
+const char *volume_hold_path(const struct volume_hold *h);   /* NULL while not ready; borrowed */
+const char *volume_hold_device(const struct volume_hold *h); /* of a block volume, likewise */
 /* What it waits for, as a sentence: "volume … is not attached according to the node's status". */
-const char *volume_use_problem(const struct volume_use *u); /* NULL: none; borrowed */
+const char *volume_hold_problem(const struct volume_hold *h); /* NULL: none; borrowed */
 /* It is not attached yet: among the "unattached volumes". */
-bool volume_use_is_unattached(const struct volume_use *u);
+bool volume_hold_is_unattached(const struct volume_hold *h);
 
 /**
  * node_volumes_release() - unpublishes everything of a pod of which no container is left

@@ -655,6 +655,7 @@ void pod_manager_synced(struct pod_manager *m)
         if (m->options.mirrors)
                 mirrors_synced(m->options.mirrors);
         orphans_start(m->orphans);
+        node_volumes_settled(m->ctx->node_volumes);
 }
 
 /* ---- reading ---- */

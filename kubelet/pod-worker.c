@@ -497,13 +497,15 @@ static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
 
 /* ---- from outside ---- */
 
-static void on_volume_problem(const char *volume, const char *sentence, void *userdata)
+static void on_volume_event(bool is_warning, const char *reason, const char *message,
+                            void *userdata)
 {
         struct pod_worker *w = userdata;
 
-        log_pod_warn(w->pod, 0, "Volume '%s' is not ready: %s", volume, sentence);
-        pod_event(w->ctx, w->pod, NULL, EVENT_WARNING, "FailedMount",
-                  "MountVolume.SetUp failed for volume \"%s\" : %s", volume, sentence);
+        if (is_warning)
+                log_pod_warn(w->pod, 0, "A volume is not ready: %s", message);
+        pod_event(w->ctx, w->pod, NULL, is_warning ? EVENT_WARNING : EVENT_NORMAL, reason, "%s",
+                  message);
 }
 
 static void on_volumes_changed(void *userdata)
@@ -706,7 +708,7 @@ int pod_worker_new(const struct context *ctx, struct image_puller *puller, struc
                    const struct pod_worker_ops *ops, void *userdata, struct pod_worker **ret,
                    struct err *err)
 {
-        static const struct pod_volumes_ops volume_ops = { on_volumes_changed, on_volume_problem };
+        static const struct pod_volumes_ops volume_ops = { on_volumes_changed, on_volume_event };
         struct pod_worker *w = calloc(1, sizeof *w);
         int r;
 

@@ -11,8 +11,8 @@
  *
  * The steps of a volume, in order; each may be done before already (by an earlier skiffd, or by a
  * try of which nobody knows how it ended) and must then succeed again:
- *   ATTACH     is it usable on this node? Asked when the Node says that it is attached (or when it
- *              needs no attaching); a driver that has nothing to look at leaves it out
+ *   ATTACH     is it usable on this node? Asked of what must be attached, when the Node says that
+ *              it is
  *   STAGE      once per node and volume
  *   PUBLISH    once per pod, at .target
  *   UNPUBLISH  undoes that, when no container of the pod is left
@@ -57,23 +57,30 @@ struct volume_request {
 struct volume_result {
         int r;                 /* 0, or a negative errno with .err */
         const struct err *err; /* a sentence for the event */
+        /* What the event begins with, instead of the step's own "MountVolume.SetUp failed"; static
+         */
+        const char *failed_as;
         /* PUBLISH failed, but may have mounted it all the same: UNPUBLISH comes before the pod goes
          * (as it does after every success). */
         bool is_uncertain;
         const char *device; /* PUBLISH of a block volume: path of the device on the host */
+        const char *path;   /* PUBLISH of a driver without .dir: where it is on the host */
 };
 /* Called once, from the loop, never from start(); the work is gone when it returns. */
 typedef void (*volume_done_fn)(const struct volume_result *result, void *userdata);
 
 struct volume_driver {
         const char *plugin; /* "kubernetes.io/csi" */
-        const char *dir;    /* "kubernetes.io~csi": below pods/<uid>/volumes and volumeDevices */
+        /* "kubernetes.io~csi": below pods/<uid>/volumes and volumeDevices. NULL: it mounts nothing,
+         * PUBLISH says where the volume is, and there is no UNPUBLISH. */
+        const char *dir;
         const char
                 *leaf; /* "mount": what containers see is this, below the spec's folder; or NULL */
         /* Block: the global map of a volume is <root>/<prefix>/<spec name><suffix>; or NULL: it has
          * no block volumes. */
         const char *map_prefix, *map_suffix;
         bool takes_mount_options;
+        bool may_be_cancelled; /* when the pod goes meanwhile; UNPUBLISH comes next */
         bool has_stage; /* STAGE and UNSTAGE are asked; steps of one volume come one at a time */
         /* "<plugin>/<id>"; owned. Needs no I/O. */
         int (*unique_name)(void *driver, const struct volume_spec *spec, const char *pod_uid,
@@ -83,6 +90,9 @@ struct volume_driver {
          * nothing of the driver's, and is removed. NULL: "<plugin>/<spec name>". */
         int (*recognize)(void *driver, const char *spec_dir, bool is_block, const char *spec_name,
                          const char *pod_uid, char **ret, struct err *err);
+        /* What is staged on this node, after a restart, by unique name; a string list, owned. NULL:
+         * what its pods have says it all. */
+        int (*list_staged)(void *driver, char ***ret, struct err *err);
         /* Must the attach/detach controller have attached it? 1, 0, or negative: not known yet,
          * with a sentence. NULL: never. */
         int (*must_attach)(void *driver, const struct volume_spec *spec, struct err *err);

@@ -92,9 +92,15 @@ static const struct json_field pv_fields[] = {
         {}
 }; /* clang-format on */
 
+struct volume_spec *volume_spec_ref(struct volume_spec *s)
+{
+        s->n_ref++;
+        return s;
+}
+
 struct volume_spec *volume_spec_free(struct volume_spec *s)
 {
-        if (!s)
+        if (!s || --s->n_ref > 0)
                 return NULL;
         free(s->unsupported);
         free(s->name);
@@ -156,7 +162,9 @@ int volume_spec_decode_inline(enum volume_spec_kind kind, const char *volume_nam
 
         if (!s)
                 return err_sys(err, -ENOMEM, "read volume");
-        *s = (struct volume_spec){ .kind = kind, .name = strdup(volume_name), .gid = -1 };
+        *s = (struct volume_spec){
+                .n_ref = 1, .kind = kind, .name = strdup(volume_name), .gid = -1
+        };
         if (!s->name)
                 return err_sys(err, -ENOMEM, "read volume");
         r = json_decode(value, kind == VOLUME_SPEC_NFS ? nfs_fields : csi_fields, s, err);
@@ -241,6 +249,7 @@ int volume_spec_from_pv(const json_t *pv, const json_t *claim, bool read_only,
 
         if (!s)
                 return err_sys(err, -ENOMEM, "read volume");
+        s->n_ref = 1;
         s->claim_namespace = strdup_null(json_text_at(metadata, "namespace"));
         s->claim_name = strdup_null(json_text_at(metadata, "name"));
         if (!s->claim_namespace || !s->claim_name)

@@ -25,7 +25,8 @@ enum volume_spec_kind {
 struct volume_secret { /* secretRef of a CSI source; name NULL: none */
         char *namespace, *name;
 };
-struct volume_spec {
+struct volume_spec {    /* never changed once it is decoded */
+        unsigned n_ref; /* volume-spec.c's */
         enum volume_spec_kind kind;
         char *unsupported;
         char *name;                         /* the PersistentVolume's, or of the pod's volume */
@@ -50,7 +51,8 @@ struct volume_spec {
                 struct volume_secret stage_secret, publish_secret, expand_secret;
         } csi;
 };
-struct volume_spec *volume_spec_free(struct volume_spec *s);
+struct volume_spec *volume_spec_ref(struct volume_spec *s);  /* returns s */
+struct volume_spec *volume_spec_free(struct volume_spec *s); /* lets go of one reference */
 DEFINE_CLEANUP(struct volume_spec *, volume_spec_free)
 static inline bool volume_spec_is_persistent(const struct volume_spec *s)
 {

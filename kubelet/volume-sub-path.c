@@ -189,13 +189,13 @@ static void unescape(char *s)
         *out = '\0';
 }
 
-int mounts_detach_below(const char *path, struct err *err)
+/* Mount points in the order of the table, unescaped; owned. */
+static int read_mount_points(char ***ret, struct err *err)
 {
         _cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
         _cleanup_strv_ char **points = NULL;
         _cleanup_free_ char *text = NULL;
         char *state = NULL;
-        size_t n = strlen(path);
         int r = fd < 0 ? -errno : fs_read_fd(fd, MOUNTINFO_MAX, &text, NULL);
 
         if (r < 0)
@@ -211,14 +211,38 @@ int mounts_detach_below(const char *path, struct err *err)
                         continue;
                 field[strcspn(field, " ")] = '\0';
                 unescape(field);
-                if (strncmp(field, path, n) == 0 && (field[n] == '/' || field[n] == '\0') &&
-                    strv_append(&points, field) < 0)
+                if (strv_append(&points, field) < 0)
                         return err_sys(err, -ENOMEM, "read the mount table");
         }
+        *ret = TAKE_PTR(points);
+        return 0;
+}
+
+int mount_is_at(const char *path, struct err *err)
+{
+        _cleanup_strv_ char **points = NULL;
+        int r = read_mount_points(&points, err);
+
+        return r < 0 ? r : strv_contains(points, path);
+}
+
+int mounts_detach_below(const char *path, struct err *err)
+{
+        _cleanup_strv_ char **points = NULL;
+        size_t n = strlen(path);
+        int r = read_mount_points(&points, err);
+
+        if (r < 0)
+                return r;
         /* later lines lie on or below earlier ones */
-        for (size_t i = strv_len(points); i > 0; i--)
-                if (umount2(points[i - 1], MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
+        for (size_t i = strv_len(points); i > 0; i--) {
+                const char *p = points[i - 1];
+
+                if (strncmp(p, path, n) != 0 || (p[n] != '/' && p[n] != '\0'))
+                        continue;
+                if (umount2(p, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
                     errno != ENOENT)
-                        return err_sys(err, -errno, "unmount '%s'", points[i - 1]);
+                        return err_sys(err, -errno, "unmount '%s'", p);
+        }
         return 0;
 }

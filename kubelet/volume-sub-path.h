@@ -19,3 +19,5 @@ int sub_path_bind(const char *volume_path, const char *sub_path, int root_fd, co
 int sub_path_validate(const char *sub_path, struct err *err);
 /* Detaches every mount at or below @path (absolute), deepest first. */
 int mounts_detach_below(const char *path, struct err *err);
+/* 1: something is mounted at @path (absolute), 0: nothing is; asks the table, not the mount. */
+int mount_is_at(const char *path, struct err *err);

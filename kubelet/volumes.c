@@ -7,12 +7,8 @@
 #include "kubelet/volumes.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -20,6 +16,8 @@
 #include "base/trash.h"
 #include "kubelet/pod-log.h"
 #include "kubelet/token.h"
+#include "kubelet/volume-claim.h"
+#include "kubelet/volume-empty-dir.h"
 #include "kubelet/volume-host-path.h"
 #include "kubelet/volume-sub-path.h"
 
@@ -31,6 +29,7 @@ struct volumes {
         sd_event *event;              /* borrowed */
         struct kube_session *session; /* borrowed; NULL: standalone */
         struct object_cache *objects; /* borrowed */
+        struct node_volumes *nodes;   /* borrowed */
         char *root_dir, *memory_dir;  /* owned */
         int root_fd, memory_fd;       /* owned */
         struct trash *trash;          /* owned; on root_dir's file system */
@@ -50,6 +49,7 @@ struct volume {
         struct source_input *inputs;   /* owned */
         size_t n_inputs;
         struct host_path_check *check; /* owned */
+        struct volume_claim *claim;    /* owned; of what a driver mounts */
         char *path;                    /* owned; where it is, or will be */
         bool ready;
         char *problem;          /* owned; NULL: none */
@@ -85,6 +85,7 @@ static void volume_done(struct volume *v)
         }
         free(v->inputs);
         host_path_check_free(v->check);
+        volume_claim_free(v->claim);
         sd_event_source_disable_unref(v->timer);
         free(v->path);
         free(v->problem);
@@ -130,10 +131,20 @@ static void volume_set_problem(struct volume *v, const char *sentence)
 
 static void volume_write(struct volume *v);
 
+static void tell_problem(struct volume *v)
+{
+        struct pod_volumes *pv = v->owner;
+        _cleanup_free_ char *message =
+                text_printf("MountVolume.SetUp failed for volume \"%s\" : %s", v->spec->name,
+                            v->problem);
+
+        if (message)
+                pv->ops.on_event(true, "FailedMount", message, pv->userdata);
+}
+
 static int on_problem_due(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata)
 {
         struct volume *v = userdata;
-        struct pod_volumes *pv = v->owner;
 
         if (s)
                 volume_write(v); /* what failed may work now */
@@ -141,7 +152,7 @@ static int on_problem_due(_unused_ sd_event_source *s, _unused_ uint64_t usec, v
                 return 0;
         sd_event_source_set_time(v->timer, now_monotonic() + backoff_next(&v->backoff));
         sd_event_source_set_enabled(v->timer, SD_EVENT_ONESHOT);
-        pv->ops.on_problem(v->spec->name, v->problem, pv->userdata);
+        tell_problem(v);
         return 0;
 }
 
@@ -242,102 +253,22 @@ static int write_payload(struct volume *v, struct err *err)
         return r < 0 ? r : 0;
 }
 
-/* The sizes an emptyDir of medium Memory is held to; 0: none. */
-static uint64_t memory_limit(const struct volume *v)
+static struct empty_dir empty_dir_of(const struct volume *v)
 {
-        struct node_allocatable node;
-        const struct pod *pod = v->owner->pod;
-        uint64_t limit = 0, sum = 0;
-        bool all = pod->n_containers > 0;
+        const struct volumes *vs = v->owner->volumes;
+        struct empty_dir e = { .root_fd = vs->root_fd,
+                               .root_dir = vs->root_dir,
+                               .pod = v->owner->pod,
+                               .volume = v->spec };
 
-        v->owner->volumes->allocatable(&node, v->owner->volumes->userdata);
-        if (node.memory_bytes > 0)
-                limit = (uint64_t)node.memory_bytes;
-        for (size_t i = 0; i < pod->n_containers; i++) {
-                int64_t m = pod_resource_value(&pod->containers[i].resources.limits, "memory");
-
-                all = all && m > 0;
-                sum += m > 0 ? (uint64_t)m : 0;
-        }
-        if (all && sum < limit)
-                limit = sum;
-        if (v->spec->size_limit > 0 && (limit == 0 || (uint64_t)v->spec->size_limit < limit))
-                limit = (uint64_t)v->spec->size_limit;
-        return limit;
-}
-
-static bool is_tmpfs(int fd)
-{
-        struct statfs s;
-
-        return fstatfs(fd, &s) == 0 && s.f_type == TMPFS_MAGIC;
-}
-
-static int mount_tmpfs(const char *path, uint64_t size, const char *mode, struct err *err)
-{
-        char options[96], size_option[40] = "";
-
-        if (size)
-                snprintf(size_option, sizeof size_option, ",size=%" PRIu64, size);
-        /* noswap came with Linux 6.4 */
-        snprintf(options, sizeof options, "mode=%s%s,noswap", mode, size_option);
-        if (mount("tmpfs", path, "tmpfs", 0, options) == 0)
-                return 0;
-        snprintf(options, sizeof options, "mode=%s%s", mode, size_option);
-        if (mount("tmpfs", path, "tmpfs", 0, options) < 0)
-                return err_sys(err, -errno, "mount tmpfs on '%s'", path);
-        return 0;
-}
-
-static int make_empty_dir(struct volume *v, struct err *err)
-{
-        struct volumes *vs = v->owner->volumes;
-        const struct pod *pod = v->owner->pod;
-        _cleanup_free_ char *below = text_printf("pods/%s/volumes/%s/%s", pod->uid,
-                                                 plugin_dirs[POD_VOLUME_EMPTY_DIR], v->spec->name);
-        _cleanup_free_ char *marker = text_printf("pods/%s/plugins/%s/%s", pod->uid,
-                                                  plugin_dirs[POD_VOLUME_EMPTY_DIR], v->spec->name);
-        _cleanup_free_ char *ready = marker ? text_printf("%s/ready", marker) : NULL;
-        _cleanup_close_ int fd = -1;
-        bool memory = streq(v->spec->medium, "Memory");
-        int r;
-
-        if (!below || !ready)
-                return err_sys(err, -ENOMEM, "make emptyDir");
-        if (!memory && *v->spec->medium)
-                return err_set_kind(err, -EOPNOTSUPP, ERR_BAD_INPUT,
-                                    "emptyDir: medium '%s' is not supported, expected '' or Memory",
-                                    v->spec->medium);
-        r = fs_mkdir_p_at(vs->root_fd, below, 0750);
-        if (r == 0)
-                r = fs_mkdir_p_at(vs->root_fd, marker, 0750);
-        if (r < 0)
-                return err_sys(err, r, "make folder '%s/%s'", vs->root_dir, below);
-        fd = fs_open_beneath(vs->root_fd, below, O_RDONLY | O_DIRECTORY, 0);
-        if (fd < 0)
-                return err_sys(err, fd, "open folder '%s/%s'", vs->root_dir, below);
-        if (faccessat(vs->root_fd, ready, F_OK, 0) == 0 && (!memory || is_tmpfs(fd)))
-                return 0;
-        if (memory && !is_tmpfs(fd)) {
-                r = mount_tmpfs(v->path, memory_limit(v), "1777", err);
-                if (r < 0)
-                        return r;
-                safe_close(fd);
-                fd = fs_open_beneath(vs->root_fd, below, O_RDONLY | O_DIRECTORY, 0);
-                if (fd < 0)
-                        return err_sys(err, fd, "open folder '%s/%s'", vs->root_dir, below);
-        }
-        if (fchmod(fd, memory ? 01777 : 0777) < 0) /* the kubelet leaves a tmpfs its own mode */
-                return err_sys(err, -errno, "chmod '%s'", v->path);
-        if (pod->security.fs_group != POD_UNSET)
-                volume_set_group(fd, (gid_t)pod->security.fs_group, false);
-        r = fs_replace_at(vs->root_fd, ready, "", 0, 0640, false);
-        return r < 0 ? err_sys(err, r, "mark '%s' ready", v->path) : 0;
+        vs->allocatable(&e.allocatable, vs->userdata);
+        return e;
 }
 
 /* Sets up or rewrites, if everything it needs is here. */
 static void volume_write(struct volume *v)
 {
+        struct empty_dir empty_dir;
         _cleanup_err_ struct err err = { 0 };
         int r = inputs_are_here(v, &err);
 
@@ -346,7 +277,8 @@ static void volume_write(struct volume *v)
         if (r > 0) {
                 switch (v->spec->source.kind) {
                 case POD_VOLUME_EMPTY_DIR:
-                        r = make_empty_dir(v, &err);
+                        empty_dir = empty_dir_of(v);
+                        r = empty_dir_make(&empty_dir, &err);
                         break;
                 case POD_VOLUME_HOST_PATH:
                         return; /* the check's callback decides */
@@ -359,9 +291,7 @@ static void volume_write(struct volume *v)
                 case POD_VOLUME_EPHEMERAL:
                 case POD_VOLUME_NFS:
                 case POD_VOLUME_CSI:
-                        r = err_set_kind(&err, -EOPNOTSUPP, ERR_BAD_INPUT,
-                                         "this type of volume is not supported by this node");
-                        break;
+                        return; /* likewise */
                 default:
                         r = write_payload(v, &err);
                         break;
@@ -392,6 +322,93 @@ static void on_host_path_checked(const char *problem, void *userdata)
                 volume_set_problem(v, problem);
         else
                 volume_set_ready(v);
+}
+
+/* ---- what a driver mounts ---- */
+
+static bool has_driver(const struct pod_volume *spec)
+{
+        return spec->source.kind == POD_VOLUME_CLAIM || spec->source.kind == POD_VOLUME_EPHEMERAL ||
+               spec->source.kind == POD_VOLUME_NFS || spec->source.kind == POD_VOLUME_CSI;
+}
+
+static void on_claim_changed(void *userdata)
+{
+        struct volume *v = userdata;
+        const char *problem = volume_claim_problem(v->claim);
+        bool ready = volume_claim_path(v->claim) || volume_claim_device(v->claim);
+
+        if (ready)
+                return volume_set_ready(v);
+        if (free_and_strdup(&v->problem, problem) < 0)
+                log_oom();
+        tell_changed(v->owner);
+}
+
+static void on_claim_event(bool is_warning, const char *reason, const char *message, void *userdata)
+{
+        struct volume *v = userdata;
+
+        v->owner->ops.on_event(is_warning, reason, message, v->owner->userdata);
+}
+
+/* "[a b]" of the volumes that @is says. */
+static void list_volumes(struct strbuf *b, const struct pod_volumes *pv,
+                         bool (*is)(const struct volume *v))
+{
+        const char *separator = "";
+
+        strbuf_add(b, "[");
+        for (size_t i = 0; i < pv->n_items; i++)
+                if (is(&pv->items[i])) {
+                        strbuf_addf(b, "%s%s", separator, pv->items[i].spec->name);
+                        separator = " ";
+                }
+        strbuf_add(b, "]");
+}
+
+static bool is_unmounted(const struct volume *v)
+{
+        return !v->ready;
+}
+
+static bool is_unattached(const struct volume *v)
+{
+        return v->claim && volume_claim_is_unattached(v->claim);
+}
+
+static bool is_unresolved(const struct volume *v)
+{
+        return v->claim && !volume_claim_spec(v->claim);
+}
+
+static void on_claim_unresolved(const char *sentence, void *userdata)
+{
+        struct volume *v = userdata;
+        struct pod_volumes *pv = v->owner;
+        struct strbuf b = { 0 };
+        _cleanup_free_ char *message = NULL;
+
+        strbuf_add(&b, "Unable to attach or mount volumes: unmounted volumes=");
+        list_volumes(&b, pv, is_unmounted);
+        strbuf_add(&b, ", unattached volumes=");
+        list_volumes(&b, pv, is_unattached);
+        strbuf_add(&b, ", failed to process volumes=");
+        list_volumes(&b, pv, is_unresolved);
+        strbuf_addf(&b, ": %s", sentence);
+        message = strbuf_take(&b);
+        if (message)
+                pv->ops.on_event(true, "FailedMount", message, pv->userdata);
+}
+
+static int start_claim(struct volume *v, struct err *err)
+{
+        static const struct volume_claim_ops ops = { on_claim_changed, on_claim_unresolved,
+                                                     on_claim_event };
+        struct volumes *vs = v->owner->volumes;
+
+        return volume_claim_new(vs->event, vs->session, vs->nodes, v->owner->pod, v->spec, &ops, v,
+                                &v->claim, err);
 }
 
 static int start_input(struct volume *v, struct source_input *in, struct err *err)
@@ -473,6 +490,8 @@ static char *choose_path(const struct volume *v)
 
         if (kind == POD_VOLUME_HOST_PATH)
                 return strdup(v->spec->source.path);
+        if (has_driver(v->spec))
+                return strdup("");
         if (kind == POD_VOLUME_EMPTY_DIR)
                 return text_printf("%s/pods/%s/volumes/%s/%s", vs->root_dir, v->owner->pod->uid,
                                    plugin_dirs[kind], v->spec->name);
@@ -504,6 +523,8 @@ static int volume_start(struct volume *v, struct pod_volumes *pv, const struct p
                 if (r < 0)
                         return err_sys(err, r, "make folder '%s'", dir ? dir : "?");
         }
+        if (has_driver(spec))
+                return start_claim(v, err);
         return spec->source.kind == POD_VOLUME_HOST_PATH ? start_host_path(v, err)
                                                          : start_inputs(v, err);
 }
@@ -602,6 +623,8 @@ void pod_volumes_update(struct pod_volumes *pv, struct pod *pod)
                         continue;
                 }
                 v->spec = spec;
+                if (v->claim)
+                        volume_claim_set_pod(v->claim, pod);
                 for (size_t k = 0; k < v->n_inputs; k++)
                         v->inputs[k].source = spec->source.kind == POD_VOLUME_PROJECTED
                                                       ? &spec->sources[k]
@@ -662,26 +685,56 @@ const char *pod_volumes_path(const struct pod_volumes *pv, const char *volume)
 {
         const struct volume *v = find(pv, volume);
 
-        return v && v->ready ? v->path : NULL;
+        return !v || !v->ready ? NULL : v->claim ? volume_claim_path(v->claim) : v->path;
+}
+
+const char *pod_volumes_device(const struct pod_volumes *pv, const char *volume)
+{
+        const struct volume *v = find(pv, volume);
+
+        return v && v->ready && v->claim ? volume_claim_device(v->claim) : NULL;
+}
+
+const struct volume_spec *pod_volumes_spec(const struct pod_volumes *pv, const char *volume)
+{
+        const struct volume *v = find(pv, volume);
+
+        return v && v->claim ? volume_claim_spec(v->claim) : NULL;
+}
+
+uint32_t *pod_volumes_groups(const struct pod_volumes *pv, size_t *ret_n)
+{
+        uint32_t *groups = calloc(pv->n_items + 1, sizeof *groups);
+
+        *ret_n = 0;
+        for (size_t i = 0; groups && i < pv->n_items; i++) {
+                const struct volume_spec *s = pv->items[i].claim
+                                                      ? volume_claim_spec(pv->items[i].claim)
+                                                      : NULL;
+
+                if (s && s->gid >= 0)
+                        groups[(*ret_n)++] = (uint32_t)s->gid;
+        }
+        return groups;
 }
 
 int pod_volumes_sub_path(struct pod_volumes *pv, const char *volume, const char *container,
                          size_t index, const char *sub_path, char **ret, struct err *err)
 {
         struct volumes *vs = pv->volumes;
-        const struct volume *v = find(pv, volume);
+        const char *path = pod_volumes_path(pv, volume);
         _cleanup_free_ char *place = text_printf("pods/%s/volume-subpaths/%s/%s/%zu", pv->pod->uid,
                                                  volume, container, index);
         _cleanup_free_ char *full = place ? text_printf("%s/%s", vs->root_dir, place) : NULL;
         int r;
 
-        if (!v || !v->ready)
+        if (!path)
                 return err_set_kind(err, -ENOENT, ERR_CONTAINER_CONFIG,
                                     "cannot find volume \"%s\" to mount into container \"%s\"",
                                     volume, container);
         if (!full)
                 return err_sys(err, -ENOMEM, "prepare subPath");
-        r = sub_path_bind(v->path, sub_path, vs->root_fd, place, volume, container, err);
+        r = sub_path_bind(path, sub_path, vs->root_fd, place, volume, container, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(full);
@@ -717,13 +770,19 @@ static int teardown(struct volumes *v, const char *uid, struct err *err)
         _cleanup_free_ char *full = text_printf("%s/pods/%s", v->root_dir, uid);
         _cleanup_free_ char *volumes = text_printf("pods/%s/volumes", uid);
         _cleanup_free_ char *sub = text_printf("pods/%s/volume-subpaths", uid);
+        _cleanup_free_ char *sub_full = text_printf("%s/pods/%s/volume-subpaths", v->root_dir, uid);
         int r;
 
-        if (!base || !full || !volumes || !sub)
+        if (!base || !full || !volumes || !sub || !sub_full)
                 return err_sys(err, -ENOMEM, "take down the volumes");
         if (strchr(uid, '/') || startswith(uid, "."))
                 return err_set(err, -EINVAL, "pod uid '%s': expected no path", uid);
-        r = mounts_detach_below(full, err);
+        /* what lies on a volume, then the volume by its driver, then what is ours */
+        r = mounts_detach_below(sub_full, err);
+        if (r == 0 && v->nodes)
+                r = node_volumes_release(v->nodes, uid, err);
+        if (r == 0)
+                r = mounts_detach_below(full, err);
         if (r == 0)
                 r = remove_below(v, sub, "subPath mounts", err);
         if (r == 0)
@@ -806,6 +865,7 @@ int volumes_new(sd_event *event, const struct volumes_options *o, struct volumes
                 .event = event,
                 .session = o->session,
                 .objects = o->objects,
+                .nodes = o->nodes,
                 .root_dir = strdup(o->root_dir),
                 .memory_dir = text_printf("%s/volumes", o->private_dir),
                 .root_fd = -1,

@@ -8,6 +8,7 @@
  * everything else on the way to its start. Source: pkg/kubelet/volumemanager.
  */
 #pragma once
+#include "kubelet/node-volumes.h"
 #include "kubelet/object-cache.h"
 #include "kubelet/pod.h"
 #include "kubelet/volume-payload.h"
@@ -20,6 +21,7 @@ struct volumes_options {
         const char *private_dir;      /* <run-dir>/private: the tmpfs is mounted on its "volumes" */
         struct kube_session *session; /* borrowed; NULL: standalone (no API objects, no tokens) */
         struct object_cache *objects; /* borrowed; NULL with session */
+        struct node_volumes *nodes;   /* borrowed; what drivers mount; or NULL */
         void (*allocatable)(struct node_allocatable *ret, void *userdata);
         void *userdata;
 };
@@ -31,9 +33,9 @@ DEFINE_CLEANUP(struct volumes *, volumes_free)
 struct pod_volumes_ops {
         /* Something got ready or failed: ask pod_volumes_are_ready(). */
         void (*on_changed)(void *userdata);
-        /* MountVolume.SetUp failed for volume …: for the event FailedMount. Repeated with back-off
+        /* An event: "FailedMount", "MountVolume.SetUp failed for volume …". Repeated with back-off
          * while it lasts. */
-        void (*on_problem)(const char *volume, const char *sentence, void *userdata);
+        void (*on_event)(bool is_warning, const char *reason, const char *message, void *userdata);
 };
 /* Starts setting up what the containers of @pod use. */
 int pod_volumes_new(struct volumes *v, struct pod *pod, const struct pod_volumes_ops *ops,
@@ -49,6 +51,12 @@ const char *pod_volumes_missing_at(const struct pod_volumes *pv, size_t i,
                                    const char **ret_problem);
 /* Where a volume is on the host; NULL while not ready. Borrowed. */
 const char *pod_volumes_path(const struct pod_volumes *pv, const char *volume);
+/* Of a block volume: its device's path on the host; NULL while not ready. Borrowed. */
+const char *pod_volumes_device(const struct pod_volumes *pv, const char *volume);
+/* What is behind a claim, or an inline volume with a driver; else NULL. Borrowed. */
+const struct volume_spec *pod_volumes_spec(const struct pod_volumes *pv, const char *volume);
+/* Groups that PersistentVolumes give to the pod's processes; owned, NULL without memory. */
+uint32_t *pod_volumes_groups(const struct pod_volumes *pv, size_t *ret_n);
 /**
  * pod_volumes_sub_path() - subPath of a mount, resolved beneath the volume, made when absent, bound
  * to a place of its own

@@ -300,9 +300,10 @@ static void on_nothing(_unused_ void *userdata)
 {
 }
 
-static void on_problem(const char *volume, const char *sentence, _unused_ void *userdata)
+static void on_event(_unused_ bool is_warning, const char *reason, const char *message,
+                     _unused_ void *userdata)
 {
-        fail_msg("%s: %s", volume, sentence);
+        fail_msg("%s: %s", reason, message);
 }
 
 static void start_volumes(struct world *w)
@@ -318,7 +319,7 @@ static void start_volumes(struct world *w)
 
 static void begin(struct world *w)
 {
-        const struct pod_volumes_ops ops = { on_nothing, on_problem };
+        const struct pod_volumes_ops ops = { on_nothing, on_event };
         _cleanup_err_ struct err err = { 0 };
         struct pod *pod;
 
