@@ -71,10 +71,13 @@ const char *colour_off(enum colour c)
 
 /* ---- tables ---- */
 
+enum { COLUMNS_MAX = 16 };
+
 struct table {
         struct libscols_table *cols;
         const char *const *headings; /* borrowed */
         size_t n, n_rows;
+        size_t n_gone;              /* of the rows, the last ones: see table_add_gone() */
         struct libscols_line *last; /* borrowed */
         bool show_headings;
 };
@@ -167,10 +170,45 @@ static bool same_row(const struct table *a, size_t i, const struct table *b, siz
 
 static bool has_row(const struct table *t, const struct table *of, size_t i)
 {
-        for (size_t k = 0; k < t->n_rows; k++)
+        if (i >= of->n_rows - of->n_gone)
+                return false;
+        for (size_t k = 0; k < t->n_rows - t->n_gone; k++)
                 if (same_row(of, i, t, k))
                         return true;
         return false;
+}
+
+static bool same_key(const struct table *a, size_t i, const struct table *b, size_t k, size_t n_key)
+{
+        for (size_t column = 0; column < n_key; column++)
+                if (!streq(cell_at(a, i, column), cell_at(b, k, column)))
+                        return false;
+        return true;
+}
+
+static bool has_key(const struct table *t, const struct table *of, size_t i, size_t n_key)
+{
+        for (size_t k = 0; k < t->n_rows - t->n_gone; k++)
+                if (same_key(of, i, t, k, n_key))
+                        return true;
+        return false;
+}
+
+int table_add_gone(struct table *t, const struct table *old, size_t n_key, size_t state)
+{
+        for (size_t i = 0; i < old->n_rows - old->n_gone; i++) {
+                const char *cells[COLUMNS_MAX];
+
+                if (has_key(t, old, i, n_key))
+                        continue;
+                for (size_t column = 0; column < MIN(t->n, (size_t)COLUMNS_MAX); column++)
+                        cells[column] = column == state ? "Gone" : cell_at(old, i, column);
+                if (table_add(t, cells) < 0)
+                        return -ENOMEM;
+                table_set_colour(t, state, COLOUR_DIM);
+                t->n_gone++;
+        }
+        return 0;
 }
 
 void table_print_changes(struct table *t, const struct table *old)
@@ -234,7 +272,8 @@ static int look(struct invocation *in, const struct list_view *v, json_t **befor
         }
         t = table_new(is_wide ? v->wide : v->headings,
                       !has_flag(in, FLAG_NO_HEADERS) && !(*old && table_n_rows(*old)));
-        if (!t || v->rows(in, answer, t) < 0) {
+        if (!t || v->rows(in, answer, t) < 0 ||
+            (v->n_key && *old && table_add_gone(t, *old, v->n_key, v->state) < 0)) {
                 table_free(t);
                 return err_sys(err, -ENOMEM, "make a table");
         }

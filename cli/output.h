@@ -35,6 +35,9 @@ void table_print(struct table *t);
 /* Prints the rows that are new or differ from one of @old (NULL: all, with headings): what --watch
  * shows. Ages are not compared: they change by themselves. */
 void table_print_changes(struct table *t, const struct table *old);
+/* Adds those of @old that @t has no more, by their first @n_key columns, with "Gone" in column
+ * @state: only to be printed, and no row of @t in comparisons. 0 or -ENOMEM. */
+int table_add_gone(struct table *t, const struct table *old, size_t n_key, size_t state);
 
 /* "5d3h", "12m", "38s" as kubectl shows ages. Pure. */
 const char *age_format(usec_t age, char buf[static 32]);
@@ -53,6 +56,9 @@ struct list_view {
         int (*rows)(struct invocation *in, const json_t *answer, struct table *t);
         /* For -o name; NULL: refused. */
         void (*names)(struct invocation *in, const json_t *answer);
+        /* With --watch, a row that is no more is told once, "Gone" in column @state. Its first
+         * @n_key columns say which one it is; 0: such rows are not told. */
+        size_t n_key, state;
 };
 /* Returns the exit code. */
 int list_show(struct invocation *in, const struct list_view *v, struct err *err);

@@ -121,7 +121,9 @@ int verb_containers(struct invocation *in, struct err *err)
                                                "No containers on this node.",
                                                get_containers,
                                                containers_rows,
-                                               containers_names };
+                                               containers_names,
+                                               3,
+                                               3 };
 
         return list_show(in, &view, err);
 }

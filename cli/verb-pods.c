@@ -198,7 +198,7 @@ int verb_pods(struct invocation *in, struct err *err)
                                             ? text_printf("No pods in namespace '%s' on this node.",
                                                           in->namespace)
                                             : strdup("No pods on this node.");
-        const struct list_view view = { narrow, wide, none, get_pods, pods_rows, pods_names };
+        const struct list_view view = { narrow, wide, none, get_pods, pods_rows, pods_names, 2, 3 };
 
         return list_show(in, &view, err);
 }

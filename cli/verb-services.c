@@ -190,8 +190,9 @@ int verb_services(struct invocation *in, struct err *err)
                                             "AFFINITY",
                                             "STATE",
                                             NULL };
-        static const struct list_view view = { narrow,       wide,          "No Services.",
-                                               get_services, services_rows, services_names };
+        static const struct list_view view = {
+                narrow, wide, "No Services.", get_services, services_rows, services_names, 2, 5
+        };
 
         return list_show(in, &view, err);
 }

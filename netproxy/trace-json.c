@@ -391,7 +391,8 @@ json_t *trace_json_brief(struct sync *s, const struct service *service, const ch
         if (trace_run(ruleset_table_context(table), &q, &sets, &t) < 0)
                 return o;
         owner = find_owner(table, &q, t.found_in);
-        way = &t.ways[TRACE_FROM_OUTSIDE];
+        /* cluster IPs are there for pods, the others for who is outside */
+        way = &t.ways[streq(kind, "ClusterIP") ? TRACE_FROM_PODS : TRACE_FROM_OUTSIDE];
         why = brief_reason(ruleset_table_context(table), way, owner, service, ip);
         json_set_text(o, "verdict", trace_verdict_name(way->verdict));
         json_set_text(o, "why", *why ? why : NULL);

@@ -602,7 +602,8 @@ class Asked(Proxy):
         self.assertTrue(until(lambda: self.see("service", "ns/web")["inForce"]))
         service = self.see("service", "we")
         by_kind = {a["kind"]: a for a in service["addresses"]}
-        self.assertEqual((by_kind["ClusterIP"]["verdict"], by_kind["ClusterIP"]["endpoints"]), ("sent", 1))
+        inside = by_kind["ClusterIP"]
+        self.assertEqual((inside["verdict"], inside["endpoints"], inside["masquerade"]), ("sent", 1, False))
         self.assertEqual(by_kind["NodePort"]["verdict"], "dropped")
         self.assertIn("Local", by_kind["NodePort"]["why"])
         leaving, good = service["ports"][0]["endpoints"]

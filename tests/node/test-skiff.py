@@ -121,6 +121,10 @@ class Lists(NodeTest):
             if "late-node-1" in line and "Running" in line:
                 break
         self.node.remove("late")
+        for line in watch:
+            if "late-node-1" in line and "Gone" in line:
+                break
+        self.assertRegex(line, r"default +late-node-1 +\S+ +Gone ")
 
     def test_nothing_is_coloured_but_on_a_terminal(self):
         self.assertNotIn("\033", self.node.skiff("pods"))
