@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/quantity.h"
 #include "base/text.h"
 #include "kubelet/qos.h"
 
@@ -258,6 +259,42 @@ static int sum_used(const char *resource, const struct pod *const *others, size_
         return 0;
 }
 
+static bool is_scalar(const char *resource)
+{
+        return is_extended_resource(resource) || startswith(resource, "hugepages-");
+}
+
+/* Huge pages, and what others count on this node. An extended resource that the node does not have
+ * is somebody else's matter: the scheduler's, who sent the pod here. */
+static int check_scalars(const struct amounts *wanted, const struct admission_node *node,
+                         const struct pod *const *others, size_t n, struct admission_refusal *ret)
+{
+        const json_t *allocatable = json_path(node->node, "status", "allocatable", NULL);
+        int r = 0;
+
+        for (size_t i = 0; allocatable && i < wanted->n && r == 0; i++) {
+                const char *name = wanted->list[i].name, *text = json_text_at(allocatable, name);
+                _cleanup_free_ char *reason = NULL;
+                int64_t used, capacity = 0;
+
+                if (!is_scalar(name) || wanted->list[i].value <= 0 ||
+                    (!text && is_extended_resource(name)))
+                        continue;
+                if (text && quantity_parse(text, &capacity) < 0)
+                        continue;
+                r = sum_used(name, others, n, &used);
+                if (r < 0 || wanted->list[i].value <= capacity - used)
+                        continue;
+                reason = text_printf("OutOf%s", name);
+                r = reason ? refuse(ret, reason,
+                                    "Node didn't have enough resource: %s, requested: %" PRIi64
+                                    ", used: %" PRIi64 ", capacity: %" PRIi64,
+                                    name, wanted->list[i].value, used, capacity)
+                           : -ENOMEM;
+        }
+        return r;
+}
+
 static int check_resources(const struct pod *pod, const struct admission_node *node,
                            const struct pod *const *others, size_t n, struct admission_refusal *ret)
 {
@@ -293,6 +330,8 @@ static int check_resources(const struct pod *pod, const struct admission_node *n
                                    : -ENOMEM;
                 }
         }
+        if (r == 0)
+                r = check_scalars(&wanted, node, others, n, ret);
         amounts_done(&wanted);
         return r;
 }

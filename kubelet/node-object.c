@@ -5,6 +5,7 @@
 
 #include "base/quantity.h"
 #include "base/text.h"
+#include "kubelet/qos.h"
 
 #define NAMES_PER_IMAGE 5
 #define RESERVATION_RULE                                                                           \
@@ -102,6 +103,43 @@ static json_t *resource_list(const struct node_input *in, bool allocatable)
                          bytes((int64_t)(f->hugepages[i].size_bytes * f->hugepages[i].count)));
         }
         return o;
+}
+
+/*
+ * Extended resources are patched into the capacity by others; what pods may have of them is all of
+ * it. They are never in a capacity that we send, so that theirs stays.
+ */
+static void add_extended_resources(json_t *allocatable, const json_t *shown)
+{
+        const json_t *theirs = json_object_get(shown, "capacity"),
+                     *old = json_object_get(shown, "allocatable");
+        const char *name;
+        json_t *amount;
+
+        json_object_foreach ((json_t *)theirs, name, amount)
+                if (is_extended_resource(name))
+                        json_object_set(allocatable, name, amount);
+        json_object_foreach ((json_t *)old, name, amount)
+                if (is_extended_resource(name) && !json_object_get(theirs, name))
+                        json_object_set_new(allocatable, name,
+                                            json_null()); /* the patch takes it out */
+}
+
+bool node_extended_resources_differ(const json_t *status)
+{
+        const json_t *capacity = json_object_get(status, "capacity"),
+                     *allocatable = json_object_get(status, "allocatable");
+        const char *name;
+        json_t *amount;
+
+        json_object_foreach ((json_t *)capacity, name, amount)
+                if (is_extended_resource(name) &&
+                    !json_equal(amount, json_object_get(allocatable, name)))
+                        return true;
+        json_object_foreach ((json_t *)allocatable, name, amount)
+                if (is_extended_resource(name) && !json_object_get(capacity, name))
+                        return true;
+        return false;
 }
 
 static const json_t *find_condition(const json_t *status, const char *type)
@@ -215,6 +253,7 @@ json_t *node_status_build(const struct node_input *in, const json_t *previous)
                                    "daemonEndpoints", "kubeletEndpoint", "Port",
                                    (int)in->kubelet_port, "nodeInfo", node_info(in->facts));
 
+        add_extended_resources(json_object_get(status, "allocatable"), in->shown);
         json_object_set_new(status, "runtimeHandlers", handlers_json(in));
         json_object_set_new(status, "features", json_pack("{s:b}", "supplementalGroupsPolicy", 1));
         /* what schedulers and admission look for before they let a pod ask for it; sorted */

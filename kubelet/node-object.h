@@ -27,6 +27,7 @@ struct node_input {
         const char *const *runtime_handlers; /* sorted, NULL at the end; or NULL */
         const json_t *images;         /* status.images as built by node_images_add(), or NULL */
         const json_t *volumes_in_use; /* an array of names; or NULL */
+        const json_t *shown;          /* status as the server has it; or NULL */
         /* conditions */
         bool memory_pressure, disk_pressure, pid_pressure;
         const char *not_ready; /* NULL: Ready; else the joined errors */
@@ -38,6 +39,9 @@ struct node_input {
 json_t *node_status_build(const struct node_input *in, const json_t *previous);
 /* The whole object for registration; new reference. Steals nothing. */
 json_t *node_object_build(const struct node_input *in);
+/* Does a status that the server has lack what node_status_build() makes of others' extended
+ * resources? */
+bool node_extended_resources_differ(const json_t *status);
 /* Equal but for heartbeat times? */
 bool node_status_equal(const json_t *a, const json_t *b);
 /* The body of a strategic merge patch of the status sub-resource. New reference. */

@@ -60,6 +60,7 @@ static struct node_input input_now(struct node_status *n)
         struct node_input in = { .name = n->name, .now = now_realtime() };
 
         n->options.fill(&in, n->options.userdata);
+        in.shown = json_object_get(n->node, "status");
         return in;
 }
 
@@ -298,6 +299,8 @@ static int on_watch_event(enum kube_event event, _unused_ const char *key, const
         n->node = json_incref((json_t *)object);
         adopt(n);
         repair(n);
+        if (node_extended_resources_differ(json_object_get(n->node, "status")))
+                node_status_changed(n);
         n->options.on_node(object, n->options.userdata);
         return 0;
 }

@@ -46,6 +46,12 @@ static struct amount *find(const struct amounts *a, const char *name)
         return NULL;
 }
 
+bool is_extended_resource(const char *name)
+{
+        return strchr(name, '/') && !strstr(name, "kubernetes.io/") &&
+               !startswith(name, "requests.");
+}
+
 int64_t amounts_get(const struct amounts *a, const char *name)
 {
         const struct amount *found = find(a, name);

@@ -19,6 +19,8 @@ struct amounts {
         } * list; /* owned */
         size_t n;
 };
+/* "example.com/gpu": neither of Kubernetes' own domain nor without one; others count it. */
+bool is_extended_resource(const char *name);
 void amounts_done(struct amounts *a);
 int64_t amounts_get(const struct amounts *a, const char *name); /* POD_UNSET when absent */
 /*

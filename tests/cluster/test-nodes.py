@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from skifftest import condition, container, expect, expect_equal, expect_match, script, test, wait_for
+from skifftest import condition, container, expect, expect_equal, expect_match, script, shell, test, wait_for
 
 
 def os_release():
@@ -156,3 +156,27 @@ def images_on_the_node_are_listed_in_its_status(t):
 
 if __name__ == "__main__":
     script()
+
+
+@test
+def an_extended_resource_that_others_patch_in_is_allocatable_and_counted(t):
+    node, dongle = "api/v1/nodes/" + t.nodes[0], "skiff.test/dongle"
+
+    def patch(amount):
+        t.api.call("PATCH", node + "/status", {"status": {"capacity": {dongle: amount}}}, content_type="application/merge-patch+json")
+
+    def allocatable():
+        return t.api.get(node)["status"]["allocatable"].get(dongle)
+
+    patch("2")
+    try:
+        wait_for("it is allocatable", lambda: allocatable() == "2")
+        greedy = dict(resources={"limits": {dongle: "2"}})
+        t.run("first", shell("c", "forever", **greedy), nodeName=t.nodes[0])
+        t.wait_ready("first")
+        t.run("second", shell("c", "forever", **greedy), nodeName=t.nodes[0])  # past the scheduler
+        status = wait_for("it is refused", lambda: (lambda s: s.get("phase") == "Failed" and s)(t.pod("second")["status"]))
+        expect_equal(status["reason"], "OutOf" + dongle, "reason")
+    finally:
+        patch(None)
+    wait_for("it is gone", lambda: allocatable() is None)

@@ -54,6 +54,38 @@ TEST(an_ordinary_pod_is_admitted)
         CHECK_STR(check(plain, &node, NULL, 0), "");
 }
 
+TEST(extended_resources_are_counted_and_those_the_node_does_not_have_are_not_ours)
+{
+        json_auto_t *object = json_pack("{s:{}, s:{s:{s:s}}}", "metadata", "status", "allocatable",
+                                        "example.com/dongle", "3");
+        const struct admission_node node = node_with(object);
+        static const char two[] =
+                "{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"resources\":{\"requests\":{\"example.com/dongle\":\"2\"}}}]}";
+        static const char other_kind[] =
+                "{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"resources\":{\"requests\":{\"example.com/other\":\"2\"}}}]}";
+        _cleanup_(pod_unrefp)
+        struct pod *other = make(two);
+        const struct pod *others[] = { other };
+
+        CHECK_STR(check(two, &node, NULL, 0), "");
+        CHECK_STR(
+                check(two, &node, others, 1),
+                "OutOfexample.com/dongle: Node didn't have enough resource: example.com/dongle, requested: 2, used: 2, capacity: 3");
+        CHECK_STR(check(other_kind, &node, others, 1), "");
+}
+
+TEST(huge_pages_that_the_node_lacks_are_refused)
+{
+        json_auto_t *object = json_pack("{s:{}, s:{s:{s:s}}}", "metadata", "status", "allocatable",
+                                        "cpu", "3");
+        const struct admission_node node = node_with(object);
+
+        CHECK_STR(
+                check("{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"resources\":{\"requests\":{\"hugepages-2Mi\":\"4Mi\"}}}]}",
+                      &node, NULL, 0),
+                "OutOfhugepages-2Mi: Node didn't have enough resource: hugepages-2Mi, requested: 4194304, used: 0, capacity: 0");
+}
+
 TEST(a_machine_that_shuts_down_takes_no_pod)
 {
         json_auto_t *object = json_pack("{s:{}}", "metadata");

@@ -49,6 +49,27 @@ static const json_t *condition(const json_t *status, const char *type)
         return NULL;
 }
 
+TEST(extended_resources_of_others_are_allocatable_and_stay_in_the_capacity_as_they_are)
+{
+        struct node_input in = input();
+        json_auto_t *shown = json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "capacity", "cpu", "9",
+                                       "example.com/dongle", "3", "allocatable", "cpu", "9",
+                                       "example.com/gone", "1");
+        json_auto_t *s = NULL;
+
+        in.shown = shown;
+        s = node_status_build(&in, NULL);
+        CHECK_STR(text_at(s, "allocatable", "example.com/dongle"), "3");
+        CHECK(!json_path(s, "capacity", "example.com/dongle", NULL));
+        CHECK(json_is_null(json_path(s, "allocatable", "example.com/gone", NULL)));
+        CHECK_STR(text_at(s, "capacity", "cpu"), "2");
+        CHECK(node_extended_resources_differ(shown));
+        json_object_set_new(json_object_get(shown, "allocatable"), "example.com/dongle",
+                            json_string("3"));
+        json_object_del(json_object_get(shown, "allocatable"), "example.com/gone");
+        CHECK(!node_extended_resources_differ(shown));
+}
+
 TEST(allocatable_is_capacity_less_what_is_reserved_and_huge_pages)
 {
         const struct node_input in = input();
