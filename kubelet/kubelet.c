@@ -23,8 +23,10 @@
 #include "kubelet/node-status.h"
 #include "kubelet/pod-manager.h"
 #include "kubelet/pod-source.h"
+#include "kubelet/root-mount.h"
 #include "kubelet/runtime-class.h"
 #include "kubelet/services.h"
+#include "kubelet/volume-csi.h"
 #include "kubelet/volume-local.h"
 #include "kubelet/volume-nfs.h"
 
@@ -46,7 +48,8 @@ struct kubelet {
         struct object_cache *objects;
         struct node_volumes *node_volumes;
         struct volumes *volumes;
-        struct csi *csi; /* NULL: standalone */
+        struct csi *csi;                     /* NULL: standalone */
+        struct volume_csi_kind *csi_volumes; /* likewise */
         struct handlers *handlers;
         struct events *events;
         struct termination_counts *ended;
@@ -491,6 +494,16 @@ static int open_directories(struct kubelet *k, struct err *err)
         return 0;
 }
 
+/* Without it all is well but for drivers in pods, whose mounts would stay theirs. */
+static void share_root_dir(const struct options *o)
+{
+        _cleanup_err_ struct err err = { 0 };
+
+        if (o->kubeconfig && root_mount_share(o->root_dir, &err) < 0)
+                log_warn(0, "Mounts that pods make below '%s' stay their own: %s", o->root_dir,
+                         err_text(&err));
+}
+
 static void start_pods(struct kubelet *k)
 {
         static const struct pod_source_ops ops = { on_pod, on_pod_removed, on_all_synced,
@@ -627,8 +640,8 @@ static void on_csi_changed(void *userdata)
         struct kubelet *k = userdata;
 
         node_volumes_driver_changed(k->node_volumes, VOLUME_SPEC_CSI);
-        if (k->pods)
-                pod_manager_poke_all(k->pods);
+        if (k->node_volumes)
+                node_volumes_driver_changed(k->node_volumes, VOLUME_SPEC_CSI);
 }
 
 /* Without the API there are no volumes of such drivers, and nobody to tell of them. */
@@ -641,7 +654,17 @@ static int start_csi(struct kubelet *k, struct err *err)
                                              .on_changed = on_csi_changed,
                                              .userdata = k };
 
-        return k->session ? csi_new(k->ctx.event, &options, &k->csi, err) : 0;
+        struct volume_csi_options volumes = { .event = k->ctx.event,
+                                              .session = k->session,
+                                              .root_dir = k->options->root_dir,
+                                              .node_name = k->node_name };
+        int r;
+
+        if (!k->session)
+                return 0;
+        r = csi_new(k->ctx.event, &options, &k->csi, err);
+        volumes.csi = k->csi;
+        return r < 0 ? r : volume_csi_new(&volumes, &k->csi_volumes, err);
 }
 
 /* What drivers mount, and each driver; then what an earlier skiffd left mounted. */
@@ -667,6 +690,9 @@ static int start_node_volumes(struct kubelet *k, struct err *err)
         for (size_t i = 0; i < ARRAY_SIZE(drivers) && r == 0; i++)
                 r = node_volumes_add_driver(k->node_volumes, drivers[i].kind, drivers[i].ops,
                                             drivers[i].driver, err);
+        if (r == 0 && k->csi_volumes)
+                r = node_volumes_add_driver(k->node_volumes, VOLUME_SPEC_CSI, &volume_csi_driver,
+                                            k->csi_volumes, err);
         return r < 0 ? r : node_volumes_observe(k->node_volumes, err);
 }
 
@@ -846,8 +872,10 @@ int kubelet_new(sd_event *event, const struct options *options, const struct kub
         r = choose_name(k, err);
         if (r == 0)
                 r = open_directories(k, err);
-        if (r == 0)
-                r = read_node(k, err);
+        if (r < 0)
+                return r;
+        share_root_dir(options);
+        r = read_node(k, err);
         if (r == 0)
                 r = connect_api(k, err);
         if (r == 0)
@@ -894,6 +922,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
         handlers_free(k->handlers);
         volumes_free(k->volumes);
         node_volumes_free(k->node_volumes);
+        volume_csi_free(k->csi_volumes);
         csi_free(k->csi);
         object_cache_free(k->objects);
         runtime_free(k->rt);

@@ -6,7 +6,8 @@
 
 It prints "listening PORT" once it serves: the plugin's registration at DIR/NAME-reg.sock, the
 driver at PATH, and its control on 127.0.0.1:PORT as HTTP. A volume is a folder below --state, bound
-to where the node wants it (without --state: an empty folder made there). POST /_control with one
+to where the node wants it (without --state: an empty folder made there), and a file VOLUME.disk when
+it is to be a block device. POST /_control with one
 JSON object:
 
     {"op": "fault", "method": "NodeStageVolume", "action": A, "times": 1, ...}
@@ -20,6 +21,7 @@ JSON object:
       "bare"      an answer without grpc-status
       "http"      HTTP status 503
       "late"      does as it is told, and then never answers
+      "nothing"   says it is done, and does nothing
     {"op": "clear"}
     {"op": "calls", "reset": false}   what was asked: [{"method": M, "request": {...}}, …]
     {"op": "unregister"}, {"op": "register"}   the registration's socket goes, comes back
@@ -28,6 +30,8 @@ JSON object:
 import argparse
 import collections
 import ctypes
+import encodings.idna  # loaded late otherwise: an image has what is imported here
+import encodings.latin_1
 import http.server
 import json
 import os
@@ -259,7 +263,10 @@ class Driver:
         return b''
 
     def NodePublishVolume(self, r):
-        os.makedirs(r['target_path'], exist_ok=True)
+        if r['capability'].get('block'):
+            open(r['target_path'], 'a').close()
+        else:
+            os.makedirs(r['target_path'], exist_ok=True)
         self.bind(r['volume_id'], r['target_path'])
         return b''
 
@@ -267,6 +274,8 @@ class Driver:
         self.unbind(r['target_path'])
         if os.path.isdir(r['target_path']):
             os.rmdir(r['target_path'])
+        elif os.path.exists(r['target_path']):
+            os.unlink(r['target_path'])
         return b''
 
     def NodeGetVolumeStats(self, r):
@@ -279,7 +288,12 @@ class Driver:
         if not self.args.state or is_mounted(target):
             return
         source = os.path.join(self.args.state, volume)
-        os.makedirs(source, exist_ok=True)
+        if os.path.isdir(target):
+            os.makedirs(source, exist_ok=True)
+        else:
+            source += '.disk'
+            os.makedirs(self.args.state, exist_ok=True)
+            open(source, 'a').close()
         mount(source, target)
 
     def unbind(self, target):
@@ -358,7 +372,7 @@ class Connection:
         try:
             if action == 'code':
                 raise Failure(fault['code'], fault.get('message', 'as told'))
-            message = self.driver.call(method, body)
+            message = b'' if action == 'nothing' else self.driver.call(method, body)
         except Failure as e:
             return self.fail(stream, e.code, str(e))
         except OSError as e:
