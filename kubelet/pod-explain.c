@@ -111,6 +111,14 @@ static const struct remedy start_remedies[] = {
 };
 
 static const struct remedy volume_remedies[] = {
+        { "pvc is not bound", "a PersistentVolume that fits the claim, or a provisioner of its "
+                              "StorageClass: 'kubectl describe pvc' says what it lacks" },
+        { "failed to fetch pvc", "create the PersistentVolumeClaim" },
+        { "pvc is being deleted", "another PersistentVolumeClaim: this one is going" },
+        { "pod is not owner", "delete the claim of that name: the pod's own takes its place" },
+        { "readwriteoncepod", "the other pod that has the volume must go first" },
+        { "no matching nodeselectorterms", "the volume belongs to another node" },
+        { "is not attached", "the attach/detach controller attaches it: see the VolumeAttachment" },
         { "not supported", "this kind of volume is not supported here: use another kind" },
         { "configmap", "create the ConfigMap, or mark it optional" },
         { "secret", "create the Secret, or mark it optional" },
