@@ -36,17 +36,31 @@ struct answer {
         int result; /* of on_data */
 };
 
+static const char *const socket_names[] = {
+        [CLIENT_SKIFFD] = "skiff.sock",
+        [CLIENT_NETPROXY] = "netproxy.sock",
+};
+
+/* Owned. */
+static char *socket_beside(enum client_daemon daemon, const char *other)
+{
+        const char *slash = strrchr(other, '/');
+
+        return text_printf("%.*s%s", slash ? (int)(slash + 1 - other) : 0, other,
+                           socket_names[daemon]);
+}
+
 /* Owned. */
 static char *default_socket(enum client_daemon daemon)
 {
         const char *env = getenv("SKIFF_SOCKET"), *own = getenv("SKIFF_NETPROXY_SOCKET"),
-                   *skiffd = env ? env : SOCKET_DEFAULT, *slash = strrchr(skiffd, '/');
+                   *skiffd = env ? env : SOCKET_DEFAULT;
 
         if (daemon == CLIENT_SKIFFD)
                 return strdup(skiffd);
         if (own)
                 return strdup(own);
-        return text_printf("%.*snetproxy.sock", slash ? (int)(slash + 1 - skiffd) : 0, skiffd);
+        return socket_beside(daemon, skiffd);
 }
 
 int client_new(enum client_daemon daemon, const char *socket, struct client **ret, struct err *err)
@@ -64,6 +78,16 @@ int client_new(enum client_daemon daemon, const char *socket, struct client **re
         }
         *ret = c;
         return 0;
+}
+
+int client_new_beside(enum client_daemon daemon, const char *others_socket, struct client **ret,
+                      struct err *err)
+{
+        _cleanup_free_ char *socket = others_socket ? socket_beside(daemon, others_socket) : NULL;
+
+        if (others_socket && !socket)
+                return err_sys(err, -ENOMEM, "start");
+        return client_new(daemon, socket, ret, err);
 }
 
 struct client *client_free(struct client *c)

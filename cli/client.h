@@ -17,6 +17,9 @@ enum client_daemon { CLIENT_SKIFFD, CLIENT_NETPROXY };
  *          skiffd's
  */
 int client_new(enum client_daemon daemon, const char *socket, struct client **ret, struct err *err);
+/* The same for who was told the other daemon's socket (NULL: was told none): it is beside that. */
+int client_new_beside(enum client_daemon daemon, const char *others_socket, struct client **ret,
+                      struct err *err);
 struct client *client_free(struct client *c);
 DEFINE_CLEANUP(struct client *, client_free)
 

@@ -73,6 +73,15 @@ static void add_second_words(struct strbuf *b, const char *first, size_t n)
                         strbuf_addf(b, "%s ", v->name + n + 1);
 }
 
+/* Its letter is another verb's flag without value: what is behind it is no value there. */
+static bool has_clashing_letter(enum flag_id id)
+{
+        for (enum flag_id other = 0; other < _FLAG_MAX; other++)
+                if (other != id && flags[other].letter == flags[id].letter && !flags[other].value)
+                        return true;
+        return false;
+}
+
 /* A function that answers, for the words typed so far, with one candidate a line: bash and zsh
  * share it. */
 static void add_candidates(struct strbuf *b)
@@ -84,7 +93,7 @@ static void add_candidates(struct strbuf *b)
                 if (!flags[id].value)
                         continue;
                 strbuf_addf(b, "        --%s", flags[id].name);
-                if (flags[id].letter)
+                if (flags[id].letter && !has_clashing_letter(id))
                         strbuf_addf(b, "|-%c", flags[id].letter);
                 strbuf_addf(b, ") %s; return ;;\n",
                             *value_command(id) ? value_command(id) : "true");
@@ -195,7 +204,9 @@ static void add_fish_verb(struct strbuf *b, const struct verb *v)
                 strbuf_addf(b, "complete -c skiff -n '%s' -l %s", condition, flags[id].name);
                 if (flags[id].letter)
                         strbuf_addf(b, " -s %c", flags[id].letter);
-                if (flags[id].value)
+                if (id == FLAG_FILENAME)
+                        strbuf_add(b, " -r -F");
+                else if (flags[id].value)
                         strbuf_addf(b, " -x -a '(%s)'",
                                     *value_command(id) ? value_command(id) : "true");
                 strbuf_add(b, " -d ");

@@ -136,6 +136,20 @@ static void add_doctor(struct invocation *in, struct archive *a)
         add_text(a, "doctor.txt", b.data ? b.data : "");
 }
 
+/* skiff-netproxy's own socket is beside skiffd's. */
+static void add_services(const struct invocation *in, struct archive *a)
+{
+        struct invocation proxy = *in;
+        _cleanup_(client_freep)
+        struct client *client = NULL;
+
+        if (client_new_beside(CLIENT_NETPROXY, in->values[FLAG_SOCKET], &client, NULL) < 0)
+                return;
+        client_set_timeout(client, ANSWER_SEC);
+        proxy.client = client;
+        add_answer(&proxy, a, "services.json", "/v1/services");
+}
+
 static void fill(struct invocation *in, struct archive *a)
 {
         static const char *const answers[] = { "status", "node",   "pods",  "containers",
@@ -182,6 +196,7 @@ static void fill(struct invocation *in, struct archive *a)
                 if (name && path)
                         add_answer(in, a, name, path);
         }
+        add_services(in, a);
         add_doctor(in, a);
         for (size_t i = 0; i < ARRAY_SIZE(files); i++)
                 add_file(a, files[i]);

@@ -75,15 +75,12 @@ static json_t *ask(struct invocation *in, const struct trace_target *t, struct e
 /* The list of pods, or NULL when skiffd does not answer: then nothing is said of it. */
 static json_t *ask_pods(const struct invocation *in)
 {
-        const char *own = in->values[FLAG_SOCKET], *slash = own ? strrchr(own, '/') : NULL;
-        _cleanup_free_ char *beside =
-                own ? text_printf("%.*sskiff.sock", slash ? (int)(slash + 1 - own) : 0, own) : NULL;
         _cleanup_(client_freep)
         struct client *client = NULL;
         _cleanup_err_ struct err err = { 0 };
         json_t *pods = NULL;
 
-        if (client_new(CLIENT_SKIFFD, beside, &client, &err) < 0 ||
+        if (client_new_beside(CLIENT_SKIFFD, in->values[FLAG_SOCKET], &client, &err) < 0 ||
             client_call(client, "GET", "/v1/pods", NULL, &pods, &err) < 0)
                 return NULL;
         return pods;
