@@ -37,13 +37,22 @@ static int add_rows(struct table *t, const json_t *image, bool wide)
         json_auto_t *names = names_of(image);
         const char *id = json_text_at(image, "id"), *digest;
         const json_t *name;
-        char size[32], short_id[16], users[24];
+        const json_t *used_by = json_object_get(image, "usedBy");
+        char size[32], shared[32], alone[32], short_id[16], users[300] = "";
         size_t i;
 
         size_format((uint64_t)json_integer_value(json_object_get(image, "size")), size);
         snprintf(short_id, sizeof short_id, "%.13s",
                  id && startswith(id, "sha256:") ? startswith(id, "sha256:") : "");
-        snprintf(users, sizeof users, "%zu", json_array_size(json_object_get(image, "usedBy")));
+        size_format((uint64_t)json_integer_value(json_object_get(image, "sizeShared")), shared);
+        size_format((uint64_t)json_integer_value(json_object_get(image, "sizeAlone")), alone);
+        if (json_array_size(used_by) > 1)
+                snprintf(users, sizeof users, "%.250s +%zu",
+                         json_string_value(json_array_get(used_by, 0)),
+                         json_array_size(used_by) - 1);
+        else if (json_array_size(used_by))
+                snprintf(users, sizeof users, "%.290s",
+                         json_string_value(json_array_get(used_by, 0)));
         digest = json_string_value(json_array_get(json_object_get(image, "digests"), 0));
         json_array_foreach (names, i, name) {
                 const char *text = json_string_value(name),
@@ -51,9 +60,9 @@ static int add_rows(struct table *t, const json_t *image, bool wide)
                 _cleanup_free_ char *repository =
                         strndup(text, (size_t)((colon ? colon : text + strlen(text)) - text));
                 const char *tag = colon && !strchr(text, '@') ? colon + 1 : "<none>";
-                const char *const cells[] = { repository,           tag,
-                                              wide ? id : short_id, size,
-                                              wide ? users : NULL,  digest };
+                const char *const cells[] = { repository, tag,    wide ? id : short_id,
+                                              size,       shared, alone,
+                                              users,      digest };
 
                 if (!repository || table_add(t, cells) < 0)
                         return -ENOMEM;
@@ -89,8 +98,8 @@ static void images_names(_unused_ struct invocation *in, const json_t *answer)
 int verb_images(struct invocation *in, struct err *err)
 {
         static const char *const narrow[] = { "IMAGE", "TAG", "IMAGE ID", "SIZE", NULL };
-        static const char *const wide[] = { "IMAGE",      "TAG",    "IMAGE ID", "SIZE",
-                                            "CONTAINERS", "DIGEST", NULL };
+        static const char *const wide[] = { "IMAGE", "TAG",     "IMAGE ID", "SIZE", "SHARED",
+                                            "ALONE", "USED BY", "DIGEST",   NULL };
         static const struct list_view view = { narrow,     wide,        "No images on this node.",
                                                get_images, images_rows, images_names };
 

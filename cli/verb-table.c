@@ -276,7 +276,10 @@ const struct verb verbs[] = {
                 .name = "images",
                 .arguments = "",
                 .help = "list the images of this node",
-                .description = "-o wide tells how many containers use each, -o json which.",
+                .description =
+                        "SIZE is on disk. -o wide tells how much of it other images share and "
+                        "how much is the image's own, and which containers use it (the first, and "
+                        "how many more); -o json has all of them, and the layers.",
                 .flags = FLAGS_LIST,
                 .run = verb_images,
         },
@@ -308,6 +311,42 @@ const struct verb verbs[] = {
                 .max_words = 2,
                 .words = WORD_FILE,
                 .run = verb_image_import,
+        },
+        {
+                .name = "image export",
+                .arguments = "NAME FILE|-",
+                .help = "write an image to an archive",
+                .description =
+                        "Writes an OCI layout (tar), which skiff, skopeo, podman, ctr and docker "
+                        "read; to standard output for \"-\". Layers are written uncompressed, so "
+                        "that the manifest's digest is another one; the image's id stays. Every "
+                        "byte is checked on the way: a damaged image is not exported. FILE is "
+                        "there once it is complete. " NEEDS_ROOT,
+                .examples = { { "skiff image export app:2 app.tar", "to a file" },
+                              { "skiff image export app:2 - | ssh other skopeo copy "
+                                "oci-archive:/dev/stdin ...",
+                                "to another machine" } },
+                .min_words = 2,
+                .max_words = 2,
+                .words = WORD_IMAGE,
+                .run = verb_image_export,
+        },
+        {
+                .name = "image verify",
+                .arguments = "[NAME]",
+                .help = "read every byte of an image, or of all, against its digest",
+                .description =
+                        "Makes each layer's archive again from what is on disk and compares its "
+                        "digest, so that any changed, missing or longer file shows; manifest and "
+                        "config as well. What is \"ok\" is as it was pulled but for owners, modes "
+                        "and times of the files on disk, which are not compared. \"unknown\" is a "
+                        "layer whose archive held some file twice: its digest cannot be made "
+                        "again. " NEEDS_ROOT,
+                .exit_codes = "1 also when something is damaged",
+                .flags = FLAG(OUTPUT) | FLAG(NO_HEADERS),
+                .max_words = 1,
+                .words = WORD_IMAGE,
+                .run = verb_image_verify,
         },
         {
                 .name = "image rm",

@@ -354,7 +354,7 @@ int local_api_new(const struct local_api_options *options, struct local_api **re
         if (!a)
                 return err_sys(err, -ENOMEM, "start the local socket");
         *a = (struct local_api){ .options = *options, .ops = *options->logs, .ctx = options->ctx };
-        a->images = local_images_new(options->ctx->rt);
+        a->images = local_images_new(options->ctx->event, options->ctx->rt);
         a->forwards = local_forwards_new(options->ctx);
         if (!a->images || !a->forwards ||
             server_logs_new(a->ctx->event, a->ctx->pod_log_dir, options->logs, local_api_fail,

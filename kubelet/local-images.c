@@ -8,11 +8,13 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "kubelet/local-image-read.h"
 #include "kubelet/pod-observe.h"
 
 struct local_images {
-        struct runtime *rt;  /* borrowed */
-        struct list waiting; /* struct image_request */
+        struct runtime *rt;              /* borrowed */
+        struct list waiting;             /* struct image_request */
+        struct local_image_reads *reads; /* owned */
 };
 
 struct image_request {           /* answered when the runtime is done */
@@ -222,17 +224,35 @@ static void add_user(const struct container_status *c, void *userdata)
                 json_object_set_new(l->users, c->image_id, json_pack("[s]", text));
 }
 
+struct layer_listing {
+        json_t *items;
+        json_int_t alone, shared; /* bytes */
+};
+
+static void add_layer(const struct image_layer_info *i, void *userdata)
+{
+        struct layer_listing *l = userdata;
+
+        *(i->n_images > 1 ? &l->shared : &l->alone) += (json_int_t)i->size;
+        json_array_append_new(l->items, json_pack("{s:s, s:I, s:i}", "diffId", i->diff_id, "size",
+                                                  (json_int_t)i->size, "images", (int)i->n_images));
+}
+
 static void add_image(const struct image_info *i, void *userdata)
 {
         struct image_listing *l = userdata;
+        struct layer_listing layers = { .items = json_array() };
         json_t *users = json_object_get(l->users, i->id);
         char time[TIME_TEXT_MAX];
 
+        image_foreach_layer(l->rt, i->id, add_layer, &layers);
         json_array_append_new(l->items,
-                              json_pack("{s:s, s:o, s:o, s:I, s:s, s:o}", "id", i->id, "tags",
-                                        strings_json(i->repo_tags), "digests",
+                              json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:o, s:s, s:o}", "id",
+                                        i->id, "tags", strings_json(i->repo_tags), "digests",
                                         strings_json(i->repo_digests), "size", (json_int_t)i->size,
-                                        "pulledAt", time_format(i->pulled_at, time), "usedBy",
+                                        "sizeAlone", layers.alone, "sizeShared", layers.shared,
+                                        "layers", layers.items, "pulledAt",
+                                        time_format(i->pulled_at, time), "usedBy",
                                         users ? json_incref(users) : json_array()));
 }
 
@@ -357,6 +377,8 @@ bool local_images_serve(struct local_images *a, struct http_exchange *x, const c
                 handle_image_action(a, x, pull_image);
         else if (streq(path, "/v1/images/prune"))
                 handle_image_action(a, x, prune_images);
+        else if (streq(path, "/v1/images/export") || streq(path, "/v1/images/verify"))
+                local_image_read_serve(a->reads, x, endswith(path, "/export"));
         else if (streq(path, "/v1/images/import"))
                 handle_image_action(a, x, import_image);
         else
@@ -364,7 +386,7 @@ bool local_images_serve(struct local_images *a, struct http_exchange *x, const c
         return true;
 }
 
-struct local_images *local_images_new(struct runtime *rt)
+struct local_images *local_images_new(sd_event *event, struct runtime *rt)
 {
         struct local_images *a = calloc(1, sizeof *a);
 
@@ -372,7 +394,8 @@ struct local_images *local_images_new(struct runtime *rt)
                 return NULL;
         a->rt = rt;
         list_init(&a->waiting);
-        return a;
+        a->reads = local_image_reads_new(event, rt);
+        return a->reads ? a : local_images_free(a);
 }
 
 struct local_images *local_images_free(struct local_images *a)
@@ -383,6 +406,7 @@ struct local_images *local_images_free(struct local_images *a)
                 return NULL;
         LIST_FOREACH_SAFE (r, next, &a->waiting, node)
                 image_request_free(r);
+        local_image_reads_free(a->reads);
         free(a);
         return NULL;
 }

@@ -115,6 +115,6 @@ void local_pod_stop(struct http_exchange *x, struct pod_worker *w, const struct 
         }
         if (!w)
                 return local_api_fail(x, 409, "the pod was refused on this node, or waits");
-        pod_worker_kill(w, -1, "Stopped", "It was stopped by 'skiff stop'");
+        pod_worker_stop(w);
         http_answer_json(x, 200, json_pack("{s:s}", "stopping", pod->name));
 }

@@ -557,6 +557,13 @@ void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason
         pod_worker_poke(w);
 }
 
+void pod_worker_stop(struct pod_worker *w)
+{
+        if (w->state < POD_WORKER_TERMINATED && !w->forced_reason)
+                w->is_own_fault = true;
+        pod_worker_kill(w, -1, "Stopped", "It was stopped by 'skiff stop'");
+}
+
 bool pod_worker_evict(struct pod_worker *w, int64_t grace_sec, const char *message,
                       bool is_disruption)
 {

@@ -55,6 +55,8 @@ void pod_worker_services_synced(struct pod_worker *w);
  */
 void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason,
                      const char *message);
+/* Somebody on this machine wants its end: phase Failed, reason Stopped. Nothing disrupts it. */
+void pod_worker_stop(struct pod_worker *w);
 /**
  * pod_worker_evict() - it has to go, with phase Failed and reason Evicted
  * @grace_sec:     at most this, also of a stop that is under way

@@ -56,6 +56,24 @@ int image_groups_of(const struct runtime *rt, const char *image_id, uint32_t uid
         return image_store_groups_of(rt->images, image_id, uid, ret, ret_n, err);
 }
 
+void image_foreach_layer(const struct runtime *rt, const char *image_id,
+                         void (*fn)(const struct image_layer_info *l, void *userdata),
+                         void *userdata)
+{
+        const struct image *i = map_get(rt->images->images, image_id);
+
+        for (size_t k = 0; i && k < strv_len(i->what.diff_ids); k++) {
+                struct image_layer_info info = { .diff_id = i->what.diff_ids[k],
+                                                 .size = i->layers[k]->what.disk_bytes,
+                                                 .n_images = i->layers[k]->n_images };
+
+                for (size_t n = 0; n < strv_len(i->what.diff_ids); n++) /* twice in one image */
+                        if (n != k && i->layers[n] == i->layers[k])
+                                info.n_images--;
+                fn(&info, userdata);
+        }
+}
+
 int image_fs_usage(const struct runtime *rt, struct image_fs_usage *ret)
 {
         struct statvfs v;

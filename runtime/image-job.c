@@ -12,7 +12,7 @@ enum {
         KNOWN_MANIFESTS_MAX = 4096,
 };
 
-static const char *const kind_names[] = { "pull", "import", "remove", NULL };
+static const char *const kind_names[] = { "pull", "import", "remove", "export", "check", NULL };
 
 static void wipe(char **secret)
 {
@@ -81,6 +81,17 @@ void image_job_done(struct image_job *job)
 
 /* ---- the job, decoded ---- */
 
+static int decode_u64(const json_t *v, void *member, const void *arg, struct err *err)
+{
+        static const struct json_range not_negative = { 0, INT64_MAX };
+        int64_t value = 0;
+        int r = decode_i64(v, &value, arg ? arg : &not_negative, err);
+
+        if (r == 0)
+                *(uint64_t *)member = (uint64_t)value;
+        return r;
+}
+
 static const struct json_field
         credential_fields[] = { /* clang-format off */
         { "username",       decode_string, offsetof(struct image_credential, username),       JSON_OPTIONAL },
@@ -110,6 +121,7 @@ static const struct json_field known_layer_fields[] = {
         { "name",     decode_string, offsetof(struct image_job_layer, name),     JSON_REQUIRED },
         { "chain_id", decode_string, offsetof(struct image_job_layer, chain_id), JSON_OPTIONAL },
         { "root_is_opaque", decode_bool, offsetof(struct image_job_layer, root_is_opaque), JSON_OPTIONAL },
+        { "size",     decode_u64,    offsetof(struct image_job_layer, size),     JSON_OPTIONAL },
         {}
 }; /* clang-format on */
 
@@ -134,17 +146,6 @@ static const struct json_array known_layers_array = {
         .count_offset = JSON_ARRAY_COUNT(struct image_job, layers, n_layers),
         .max = KNOWN_LAYERS_MAX,
 };
-
-static int decode_u64(const json_t *v, void *member, const void *arg, struct err *err)
-{
-        static const struct json_range not_negative = { 0, INT64_MAX };
-        int64_t value = 0;
-        int r = decode_i64(v, &value, arg ? arg : &not_negative, err);
-
-        if (r == 0)
-                *(uint64_t *)member = (uint64_t)value;
-        return r;
-}
 
 static const struct json_range uid_range = { 1, UINT32_MAX - 1 }, parallel_range = { 1, 16 },
                                stall_range = { 1, 3600 }, index_range = { 0, MANIFEST_LAYERS_MAX },
@@ -186,6 +187,8 @@ int image_job_from_json(const json_t *root, struct image_job *ret, struct err *e
             (!job.name || !job.tag == !job.digest || job.n_endpoints == 0))
                 return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
                                     "a pull needs a name, a tag or a digest, and endpoints");
+        if (job.kind == IMAGE_JOB_EXPORT && !job.digest)
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT, "an export needs an image's id");
         *ret = job;
         job = (struct image_job){ 0 };
         return 0;
@@ -235,11 +238,12 @@ json_t *image_job_to_json(const struct image_job *job)
         for (size_t i = 0; i < job->n_auths; i++)
                 json_array_append_new(auths, credential_to_json(&job->auths[i]));
         for (size_t i = 0; i < job->n_layers; i++)
-                json_array_append_new(layers, json_pack("{s:s, s:s, s:s*, s:b}", "diff_id",
+                json_array_append_new(layers, json_pack("{s:s, s:s, s:s*, s:b, s:I}", "diff_id",
                                                         job->layers[i].diff_id, "name",
                                                         job->layers[i].name, "chain_id",
                                                         job->layers[i].chain_id, "root_is_opaque",
-                                                        (int)job->layers[i].root_is_opaque));
+                                                        (int)job->layers[i].root_is_opaque, "size",
+                                                        (json_int_t)job->layers[i].size));
         return json_pack("{s:s, s:s*, s:s*, s:s*, s:o, s:o, s:o, s:o, s:o, s:s*, s:s*, s:s*, s:I, "
                          "s:I, s:I, s:I}",
                          "kind", kind_names[job->kind], "name", job->name, "tag", job->tag,

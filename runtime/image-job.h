@@ -29,13 +29,16 @@ enum {
         IMAGE_EVENTS_FD = 4,  /* pipe, write end */
         IMAGE_DIR_FD = 5,     /* directory of this job, empty; layers become "0", "1", … in it */
         IMAGE_LAYERS_FD = 6,  /* directory of all layers that are here */
-        IMAGE_ARCHIVE_FD = 7, /* import: the archive */
+        IMAGE_ARCHIVE_FD = 7, /* import: the archive; export, check: where it goes, a pipe */
+        IMAGE_INDEX_FD = 8,   /* export, check: directory of the layers' indexes */
 };
 
 enum image_job_kind {
         IMAGE_JOB_PULL,
         IMAGE_JOB_IMPORT,
         IMAGE_JOB_REMOVE, /* empties IMAGE_DIR_FD */
+        IMAGE_JOB_EXPORT, /* an image as an archive; IMAGE_DIR_FD: documents (image-check.h) */
+        IMAGE_JOB_CHECK,  /* reads layers and documents against their digests; likewise */
 };
 
 struct image_credential {
@@ -60,19 +63,21 @@ struct image_job_layer { /* one that is here already */
         char *diff_id, *name;
         char *chain_id; /* NULL: it fits on anything */
         bool root_is_opaque;
+        uint64_t size; /* export: of its archive; else 0 */
 };
 
 struct image_job {
         enum image_job_kind kind;
-        char *name;         /* pull: "docker.io/library/busybox" */
-        char *tag, *digest; /* pull: one of them */
+        char *name;         /* pull: "docker.io/library/busybox"; export: with its tag, or NULL */
+        char *tag, *digest; /* pull: one of them; export: .digest is the image's id */
         struct image_job_endpoint *endpoints;
         size_t n_endpoints;
         struct image_job_host *hosts;
         size_t n_hosts;
         struct image_credential *auths; /* pull secrets */
         size_t n_auths;
-        char **known_manifests; /* digests that this reference may lead to without work for us */
+        char **known_manifests; /* digests that this reference may lead to without work for us;
+                                   check: the documents */
         struct image_job_layer *layers;
         size_t n_layers;
         char *https_proxy, *http_proxy, *no_proxy;

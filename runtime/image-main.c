@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "runtime/digest.h"
+#include "runtime/image-check.h"
 #include "runtime/image-supervise.h"
 #include "runtime/layer-path.h"
 
@@ -50,6 +51,10 @@ static int run(struct err *err)
 
         if (r < 0)
                 return r;
+        if (job.kind == IMAGE_JOB_EXPORT)
+                return image_export_archive(&job, err);
+        if (job.kind == IMAGE_JOB_CHECK)
+                return image_check(&job, err);
         if (job.kind != IMAGE_JOB_REMOVE)
                 return image_supervise(&job, err);
         r = layer_path_empty(IMAGE_DIR_FD);
@@ -84,7 +89,7 @@ int main(void)
                 log_error(0, "Started by hand: it takes its job from skiffd");
                 return 2;
         }
-        for (int fd = IMAGE_JOB_FD; fd <= IMAGE_ARCHIVE_FD; fd++)
+        for (int fd = IMAGE_JOB_FD; fd <= IMAGE_INDEX_FD; fd++)
                 fcntl(fd, F_SETFD, FD_CLOEXEC);
         json_set_alloc_funcs(malloc, wipe_and_free);
         signal(SIGPIPE, SIG_IGN);

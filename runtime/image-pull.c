@@ -98,28 +98,9 @@ void image_pulls_stop(struct image_store *s)
                 pull_free(p);
 }
 
-/* ---- the trash ---- */
-
-static void start_remover(struct image_store *s);
-
-static void on_remover_done(struct child *c, const struct child_result *result, void *userdata)
-{
-        struct image_store *s = userdata;
-
-        s->remover = child_free(c);
-        if (result->exit_code != 0) {
-                log_warn(0, "Removing layers failed: %s", result->errors);
-                if (++s->remover_failures >= REMOVER_FAILURES_MAX)
-                        return; /* the next start will try again */
-        } else {
-                s->remover_failures = 0;
-        }
-        if (s->trash_is_full || result->exit_code != 0)
-                start_remover(s);
-}
-
-static int spawn(struct image_store *s, const struct image_job *job, const int *fds, size_t n_fds,
-                 child_done_fn done, void *userdata, struct child **ret, struct err *err)
+int image_store_spawn(struct image_store *s, const struct image_job *job, const int *fds,
+                      size_t n_fds, child_done_fn done, void *userdata, struct child **ret,
+                      struct err *err)
 {
         const char *argv[] = { s->program, NULL };
         int all[6] = { -1 };
@@ -142,6 +123,26 @@ static int spawn(struct image_store *s, const struct image_job *job, const int *
         return child_spawn(s->event, &options, done, userdata, ret, err);
 }
 
+/* ---- the trash ---- */
+
+static void start_remover(struct image_store *s);
+
+static void on_remover_done(struct child *c, const struct child_result *result, void *userdata)
+{
+        struct image_store *s = userdata;
+
+        s->remover = child_free(c);
+        if (result->exit_code != 0) {
+                log_warn(0, "Removing layers failed: %s", result->errors);
+                if (++s->remover_failures >= REMOVER_FAILURES_MAX)
+                        return; /* the next start will try again */
+        } else {
+                s->remover_failures = 0;
+        }
+        if (s->trash_is_full || result->exit_code != 0)
+                start_remover(s);
+}
+
 static void start_remover(struct image_store *s)
 {
         struct image_job job = { .kind = IMAGE_JOB_REMOVE };
@@ -153,7 +154,7 @@ static void start_remover(struct image_store *s)
                 return;
         s->trash_is_full = false;
         r = null_fd < 0 ? err_sys(&err, -errno, "open '/dev/null'")
-                        : spawn(s, &job, fds, 2, on_remover_done, s, &s->remover, &err);
+                        : image_store_spawn(s, &job, fds, 2, on_remover_done, s, &s->remover, &err);
         if (r < 0)
                 log_warn(0, "Cannot remove layers, the next start will: %s", err_text(&err));
 }
@@ -526,7 +527,8 @@ static int start(struct pull *p, struct err *err)
         fds[1] = p->dir_fd;
         fds[2] = s->layers_fd;
         fds[3] = p->archive_fd;
-        r = spawn(s, &p->job, fds, p->archive_fd >= 0 ? 4 : 3, on_exited, p, &p->child, err);
+        r = image_store_spawn(s, &p->job, fds, p->archive_fd >= 0 ? 4 : 3, on_exited, p, &p->child,
+                              err);
         if (r < 0)
                 return r;
         s->n_running++;

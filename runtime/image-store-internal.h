@@ -23,6 +23,7 @@ struct image {
         usec_t pulled_at;
         usec_t last_used_at;    /* CLOCK_REALTIME: when a container let go of it; 0: not yet */
         unsigned holds;         /* containers */
+        unsigned pins;          /* it is being read */
         struct image_info info; /* a view of all that */
 };
 
@@ -45,6 +46,7 @@ struct image_store {
         bool keeps_loose; /* a record could not be read: nobody knows who needs what */
 
         struct list pulls; /* of struct pull: image-pull.c */
+        struct list reads; /* of struct image_read: image-read.c */
         unsigned n_running, next_job;
         struct child *remover; /* owned: empties the trash; NULL: not running */
         bool trash_is_full;    /* something came in since the remover started */
@@ -81,6 +83,16 @@ void image_store_tell(struct image_store *s);
 
 /* chain_ids[i] of diff_ids[0..i]; owned strv; NULL without memory. */
 char **image_chain_ids(char *const *diff_ids);
+
+/* Somebody who read the image has done. */
+void image_store_unpin(struct image_store *s, const char *image_id);
+
+/* ---- image-pull.c ---- */
+
+/* Starts skiff-image; @fds become IMAGE_EVENTS_FD and those behind it, at most 5. */
+int image_store_spawn(struct image_store *s, const struct image_job *job, const int *fds,
+                      size_t n_fds, child_done_fn done, void *userdata, struct child **ret,
+                      struct err *err);
 
 /* ---- image-store-load.c ---- */
 

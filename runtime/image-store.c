@@ -10,6 +10,7 @@
 #include "runtime/digest.h"
 #include "runtime/image-plan.h"
 #include "runtime/image-pull.h"
+#include "runtime/image-read.h"
 #include "runtime/image-store-internal.h"
 
 #define LOOSE_USEC (10 * USEC_PER_MINUTE)
@@ -445,6 +446,8 @@ static void drop_digests_of(struct image_store *s, struct image *i, const char *
 
 static int busy(const struct image *i, struct err *err)
 {
+        if (i->holds == 0)
+                return err_set(err, -EBUSY, "image '%s' is being read", i->what.id);
         return err_set(err, -EBUSY, "image '%s' is used by %u container%s", i->what.id, i->holds,
                        i->holds == 1 ? "" : "s");
 }
@@ -460,7 +463,7 @@ int image_store_remove(struct image_store *s, const char *reference, struct err 
                 return err_set_kind(err, -ENOENT, ERR_NOT_FOUND, "image '%s' is not here",
                                     reference);
         if (digest_is_valid(reference) || is_hex_lower(reference, 64)) {
-                if (i->holds > 0)
+                if (i->holds + i->pins > 0)
                         return busy(i, err);
                 forget_image(s, i);
                 return 0;
@@ -470,7 +473,7 @@ int image_store_remove(struct image_store *s, const char *reference, struct err 
                 r = err_sys(err, -ENOMEM, "remove image");
         if (r < 0)
                 return r;
-        if (i->holds > 0 && strv_len(i->repo_tags) + strv_len(i->repo_digests) <= 1)
+        if (i->holds + i->pins > 0 && strv_len(i->repo_tags) + strv_len(i->repo_digests) <= 1)
                 return busy(i, err);
         map_remove(s->names, name);
         if (strv_remove(i->repo_tags, name))
@@ -478,7 +481,8 @@ int image_store_remove(struct image_store *s, const char *reference, struct err 
         strv_remove(i->repo_digests, name);
         image_refresh_info(i);
         image_store_tell(s);
-        if (i->holds == 0 && strv_len(i->repo_tags) == 0 && strv_len(i->repo_digests) == 0) {
+        if (i->holds + i->pins == 0 && strv_len(i->repo_tags) == 0 &&
+            strv_len(i->repo_digests) == 0) {
                 forget_image(s, i);
                 return 0;
         }
@@ -543,6 +547,14 @@ void image_store_release(struct image_store *s, const char *image_id)
         i->last_used_at = now_realtime();
         i->info.n_users = i->holds;
         i->info.last_used_at = i->last_used_at;
+}
+
+void image_store_unpin(struct image_store *s, const char *image_id)
+{
+        struct image *i = map_get(s->images, image_id);
+
+        if (i && i->pins > 0)
+                i->pins--;
 }
 
 bool image_store_is_removing(const struct image_store *s)
@@ -645,6 +657,7 @@ int image_store_new(sd_event *event, const struct runtime_options *options,
                 .trash_fd = -1,
         };
         list_init(&s->pulls);
+        list_init(&s->reads);
         r = set_up(s, options, err);
         if (r == 0)
                 r = open_folders(s, options->state_dir, err);
@@ -662,6 +675,7 @@ struct image_store *image_store_free(struct image_store *s)
         if (!s)
                 return NULL;
         image_pulls_stop(s);
+        image_reads_stop(s);
         child_free(s->remover);
         sd_event_source_disable_unref(s->changed_source);
         sd_event_source_disable_unref(s->loose_source);

@@ -354,6 +354,28 @@ int image_resolve_user(const struct runtime *rt, const char *image_id, const cha
 /* Supplementary groups of uid @uid in the image's /etc/group (SupplementalGroupsPolicy Merge). */
 int image_groups_of(const struct runtime *rt, const char *image_id, uint32_t uid, uint32_t **ret,
                     size_t *ret_n, struct err *err);
+/**
+ * image_export() - an image as an OCI layout (tar), its layers uncompressed
+ * @fd:   write end of a pipe, taken
+ * @done: after its last byte
+ * The image stays as long. ERR_IMAGE_NOT_PRESENT; ERR_IMAGE_VERIFY: the store is damaged;
+ * ERR_TOO_MANY; -ENOTSUP: a layer cannot be written again (see image-check.h).
+ */
+int image_export(struct runtime *rt, const char *reference, int fd, runtime_done_fn done,
+                 void *userdata, struct runtime_op **ret, struct err *err);
+/* Reads every byte of an image (@reference NULL: of all) against its digests; what is found goes
+ * into @fd line by line, as image_check() of image-check.h says. Otherwise as image_export(). */
+int image_verify(struct runtime *rt, const char *reference, int fd, runtime_done_fn done,
+                 void *userdata, struct runtime_op **ret, struct err *err);
+struct image_layer_info {
+        const char *diff_id;
+        uint64_t size;     /* bytes on disk */
+        unsigned n_images; /* images that have it */
+};
+/* The layers of an image, bottom first. */
+void image_foreach_layer(const struct runtime *rt, const char *image_id,
+                         void (*fn)(const struct image_layer_info *l, void *userdata),
+                         void *userdata);
 struct image_fs_usage {
         uint64_t used_bytes, capacity_bytes, available_bytes, inodes, inodes_free;
 };

@@ -458,6 +458,7 @@ class Handling(NodeTest):
         self.assertEqual(self.node.skiff("stop", "static"), "stopping default/static-node-1\n")
         self.node.wait_pod("static", "its end", lambda p: p["skiff"]["worker"] == "finished" and
                            (p["status"]["phase"], p["status"]["reason"]) == ("Failed", "Stopped"))
+        self.assertNotIn("DisruptionTarget", self.node.skiff("pod", "static"))
         self.assertEqual(self.node.call("restart", "static").returncode, 1)
         self.node.put("static", ("main", FOREVER), metadata={"labels": {"a": "b"}})
         self.node.wait_ready("static")
@@ -500,7 +501,7 @@ class Archives(NodeTest):
         users = {tag: image["usedBy"] for image in self.node.json("images")["items"] for tag in image["tags"]}
         self.assertEqual(users["docker.io/library/busybox:1"], ["default/web-node-1/main"])
         self.assertEqual(users["docker.io/library/unused:1"], [])
-        self.assertRegex(self.node.skiff("images", "-o", "wide"), r"(?m)^docker.io/library/busybox +1 +sha256:\S+ +\S+ +1 *$")
+        self.assertRegex(self.node.skiff("images", "-o", "wide"), r"(?m)^docker.io/library/busybox +1 +sha256:\S+ +\S+ +\S+ +\S+ +default/web-node-1/main *$")
         told = self.node.skiff("image", "prune").splitlines()
         self.assertTrue(any("docker.io/library/unused:1 docker.io/library/unused:2" in line for line in told), told)
         self.assertRegex(told[-1], r"^removed \d+ images?$")
@@ -593,6 +594,84 @@ metadata: {name: web}
             self.assertTrue({i["outcome"] for i in answer["items"]} <= {"invalid", "nothing"}, answer)
         self.assertEqual(self.node.http("POST", "/v1/plan", {"items": [{}] * 501, "kind": "List"})["code"], 400)
         self.assertEqual(self.node.http("GET", "/v1/plan")["code"], 405)
+
+
+class Contents(NodeTest):
+    """Images written out, and read against their digests."""
+
+    def setUp(self):
+        big, small = Layer().add("big", data=os.urandom(3000000)).bytes(), Layer().add("small", data=b"x" * 100).bytes()
+        path = self.node.folder + "/two.tar"
+        write_archive(path, [(["one:1"], [big], {}), (["two:1"], [big, small], {"Cmd": ["y"]})])
+        self.node.skiff("image", "import", path)
+        self.addCleanup(lambda: [self.node.call("image", "rm", name) for name in ("one:1", "two:1")])
+
+    def image(self, name):
+        return next(i for i in self.node.json("images")["items"] if f"docker.io/library/{name}" in i["tags"])
+
+    def tree(self, name):
+        """The file of this name, in the store."""
+        folder = self.node.folder + "/state/images/layers"
+        return next(f"{folder}/{layer}/{name}" for layer in os.listdir(folder) if os.path.exists(f"{folder}/{layer}/{name}"))
+
+    def test_what_is_exported_can_be_imported(self):
+        before = self.image("two:1")
+        path = self.node.folder + "/exported.tar"
+        self.assertRegex(self.node.skiff("image", "export", "two:1", path), r"exported.tar 3\.\d+MB two:1\n$")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with tarfile.open(path) as archive:
+            names = archive.getnames()
+            index = json.load(archive.extractfile("index.json"))
+            manifest = json.load(archive.extractfile("blobs/" + index["manifests"][0]["digest"].replace(":", "/")))
+            for blob in [manifest["config"], *manifest["layers"]]:
+                data = archive.extractfile("blobs/" + blob["digest"].replace(":", "/")).read()
+                self.assertEqual((skiff_node.digest(data), len(data)), (blob["digest"], blob["size"]))
+        self.assertEqual(names[0], "oci-layout")
+        self.node.skiff("image", "rm", "two:1")
+        self.node.skiff("image", "import", path)
+        after = self.image("two:1")
+        self.assertEqual((after["id"], after["layers"]), (before["id"], before["layers"]))
+        with open(path, "rb") as f:
+            whole = f.read()
+        piped = subprocess.run([self.node.program, "image", "export", "two:1", "-"], stdout=subprocess.PIPE, check=True,
+                               env={**os.environ, "SKIFF_SOCKET": self.node.socket}).stdout
+        self.assertEqual(piped, whole)
+        self.assertEqual(self.node.call("image", "export", "none:1", path).returncode, 1)
+        with open(path, "rb") as f:
+            self.assertEqual(f.read(), whole)
+
+    def test_damage_is_found_and_not_exported(self):
+        self.assertNotIn("damaged", self.node.skiff("image", "verify"))
+        file = self.tree("big")
+        with open(file, "r+b") as f:
+            f.seek(1000000)
+            f.write(b"damage")
+        for words, seen in (((), 1), (("one:1",), 1), (("two:1",), 1), (("busybox:1",), 0)):
+            done = self.node.call("image", "verify", *words, "-o", "json")
+            bad = [o for o in json.loads(done.stdout)["items"] if o["state"] != "ok"]
+            self.assertEqual((len(bad), done.returncode), (seen, seen), words)
+        done = self.node.call("image", "verify")
+        self.assertRegex(done.stdout, r"layer +sha256:\S+ +\S+ +damaged +docker.io/library/(one:1, docker.io/library/two|two:1, docker.io/library/one):1 +file 'big': changed")
+        self.assertIn("1 of ", done.stderr)
+        done = self.node.call("image", "export", "two:1", self.node.folder + "/bad.tar")
+        self.assertEqual(done.returncode, 1)
+        self.assertFalse(os.path.exists(self.node.folder + "/bad.tar"))
+        self.assertFalse(os.path.exists(self.node.folder + "/bad.tar.part"))
+        os.unlink(file)
+        self.assertIn("file 'big': missing", self.node.call("image", "verify", "one:1").stdout)
+        documents = self.node.folder + "/state/images/documents/"
+        with open(documents + self.image("one:1")["id"].replace(":", "-"), "a", encoding="ascii") as f:
+            f.write(" ")
+        self.assertRegex(self.node.call("image", "verify", "one:1").stdout, r"document +sha256:\S+ .* damaged .* it has changed")
+
+    def test_sizes_are_told_shared_and_alone(self):
+        one, two = self.image("one:1"), self.image("two:1")
+        self.assertEqual((one["sizeAlone"], one["sizeShared"]), (0, one["size"]))
+        self.assertEqual(two["sizeShared"], one["size"])
+        self.assertEqual(two["sizeAlone"] + two["sizeShared"], two["size"])
+        self.assertEqual([layer["images"] for layer in two["layers"]], [2, 1])
+        self.node.skiff("image", "rm", "one:1")
+        self.assertEqual(self.image("two:1")["sizeShared"], 0)
 
 
 class Socket(NodeTest):

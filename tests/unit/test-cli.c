@@ -5,6 +5,7 @@
 #include "cli/command-line.h"
 #include "cli/document.h"
 #include "cli/manifest.h"
+#include "cli/progress.h"
 #include "cli/redact.h"
 #include "cli/timeline.h"
 #include "cli/trace-target.h"
@@ -45,6 +46,28 @@ TEST(a_container_that_is_done_hides_none_that_runs)
         CHECK_STR(status_of(POD("{},{}", ENDED("Completed") "," RUNNING)), "Running");
         CHECK_STR(status_of(POD("{},{}", ENDED("Error") "," RUNNING)), "Error");
         CHECK_STR(status_of(POD("{}", ENDED("Completed"))), "Completed");
+}
+
+TEST(progress_has_a_bar_that_is_full_at_the_end_only)
+{
+        struct progress p = {
+                .what = "exporting x", .bytes = 1000000, .about = 2000000, .began = 1
+        };
+        _cleanup_strbuf_ struct strbuf b = { 0 };
+
+        progress_format(&p, 1 + USEC_PER_SEC / 2, 40, &b);
+        CHECK_STR(b.data, "exporting x  [##########          ]  1MB");
+        b.len = 0;
+        p.bytes = 3000000;
+        progress_format(&p, 1 + USEC_PER_SEC, 79, &b);
+        CHECK_STR(b.data, "exporting x  [############################# ]  3MB  3MB/s");
+        b.len = 0;
+        progress_format(&p, 1, 9, &b);
+        CHECK_STR(b.data, "exporting");
+        b.len = 0;
+        p.about = 0;
+        progress_format(&p, 1, 79, &b);
+        CHECK_STR(b.data, "exporting x  3MB");
 }
 
 TEST(restarts_say_when_the_last_one_was)
