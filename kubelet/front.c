@@ -307,6 +307,7 @@ static int start_server(struct front *f, int api_fd, int healthz_fd, struct err 
                 .serving_certificate = f->serving_path,
                 .addresses = addresses,
                 .session = f->options.session,
+                .agent = f->options.agent,
                 .api_fd = api_fd,
                 .healthz_fd = healthz_fd,
         };

@@ -13,7 +13,7 @@ static json_t *strings_json(char *const *v)
         return list;
 }
 
-static json_t *options_json(const struct options *o)
+json_t *local_config_options(const struct options *o)
 {
         const struct {
                 const char *name, *value;
@@ -54,7 +54,7 @@ json_t *local_config_json(const struct kubelet_config *config, const struct opti
         if (json_object_get(shown, "staticPodURLHeader"))
                 json_set(shown, "staticPodURLHeader", json_string("(left out)"));
         o = json_pack("{s:O, s:o, s:o}", "kubeletconfig", shown, "given",
-                      strings_json(config->given), "options", options_json(options));
+                      strings_json(config->given), "options", local_config_options(options));
         json_set_text(o, "file", options->config);
         return o;
 }

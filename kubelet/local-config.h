@@ -9,3 +9,5 @@
 /* { file?, kubeletconfig, given: [ "a.b" ], options: [ { name, value?, given } ] }; new reference,
  * NULL without memory. Values of staticPodURLHeader, which hold credentials, are left out. */
 json_t *local_config_json(const struct kubelet_config *config, const struct options *options);
+/* The command line: [{ name, given, value? }]; new reference. */
+json_t *local_config_options(const struct options *options);

@@ -130,6 +130,10 @@ static enum server_route route_of(struct server_request *r, const char *first, s
                 return n == 0 ? ROUTE_RUNNING_PODS : ROUTE_UNKNOWN;
         if (streq(first, "/configz"))
                 return n == 0 ? ROUTE_CONFIGZ : ROUTE_NONE;
+        if (streq(first, "/statusz"))
+                return n == 0 ? ROUTE_STATUSZ : ROUTE_NONE;
+        if (streq(first, "/flagz"))
+                return n == 0 ? ROUTE_FLAGZ : ROUTE_NONE;
         if (streq(first, "/checkpoint"))
                 return n == 3 ? ROUTE_CHECKPOINT : ROUTE_UNKNOWN;
         if (streq(first, "/debug") && n > 0 && streq(r->names[0], "pprof"))
@@ -159,8 +163,8 @@ const char *server_route_methods(enum server_route route)
 /* Go's own mux, which has these, does not look at the method. */
 static bool takes_any_method(enum server_route route)
 {
-        return route == ROUTE_HEALTHZ || route == ROUTE_CONFIGZ || route == ROUTE_PPROF ||
-               route == ROUTE_DEBUG_FLAGS;
+        return route == ROUTE_HEALTHZ || route == ROUTE_CONFIGZ || route == ROUTE_STATUSZ ||
+               route == ROUTE_FLAGZ || route == ROUTE_PPROF || route == ROUTE_DEBUG_FLAGS;
 }
 
 static bool takes_method(enum server_route route, const char *method)

@@ -21,6 +21,8 @@ enum server_route {
         ROUTE_STATS_SUMMARY,
         ROUTE_RUNNING_PODS,
         ROUTE_CONFIGZ,
+        ROUTE_STATUSZ,
+        ROUTE_FLAGZ,
         ROUTE_RUN,
         ROUTE_LOGS, /* /var/log */
         ROUTE_CHECKPOINT,

@@ -14,12 +14,15 @@
 #include "kubelet/server-files.h"
 #include "kubelet/server-logs.h"
 #include "kubelet/server-metrics.h"
+#include "kubelet/server-zpages.h"
 
 enum { BODY_MAX = 64 * 1024 }; /* no route of ours reads one */
 
 struct server {
         struct server_ops ops;
         const struct kubelet_config *config; /* borrowed */
+        const struct options *agent;         /* borrowed; may be NULL */
+        usec_t started_at;                   /* CLOCK_REALTIME */
         struct http_tls *tls;                /* owned */
         struct http_server *api, *healthz;   /* owned; NULL: off */
         struct server_auth *auth;            /* owned */
@@ -205,6 +208,12 @@ static void route(struct server *s, struct http_exchange *x, const struct server
         case ROUTE_CONFIGZ:
                 http_answer(x, 200, "application/json", s->config->configz,
                             strlen(s->config->configz));
+                return;
+        case ROUTE_STATUSZ:
+                server_statusz_handle(x, s->started_at);
+                return;
+        case ROUTE_FLAGZ:
+                server_flagz_handle(x, s->agent);
                 return;
         case ROUTE_CONTAINER_LOGS:
                 server_logs_handle(s->logs, x, r->names[0], r->names[1], r->names[2]);
@@ -444,7 +453,12 @@ int server_new(sd_event *event, const struct server_options *options, struct ser
         if (!s)
                 return -ENOMEM;
         *s = (struct server){
-                .ops = options->ops, .config = options->config, .api_fd = -1, .healthz_fd = -1
+                .ops = options->ops,
+                .config = options->config,
+                .agent = options->agent,
+                .started_at = now_realtime(),
+                .api_fd = -1,
+                .healthz_fd = -1,
         };
         if (options->config->enable_server) {
                 r = start_api(s, event, options, TAKE_FD(api_fd), err);

@@ -1,7 +1,8 @@
 /*
  * The kubelet's servers: HTTPS on :10250 for the API server, metrics collectors and
- * administrators (/healthz, /pods, /runningpods, /configz, /containerLogs, /logs, /exec, /attach,
- * /run, /portForward, /metrics, /stats/summary), and /healthz alone on 127.0.0.1:10248.
+ * administrators (/healthz, /pods, /runningpods, /configz, /statusz, /flagz, /containerLogs, /logs,
+ * /exec, /attach, /run, /portForward, /metrics, /stats/summary), and /healthz alone on
+ * 127.0.0.1:10248.
  *
  * Every request to :10250, also for a path that does not exist, is authenticated and authorized
  * before anything else is said about it (server-auth).
@@ -14,6 +15,7 @@
 #include "kubelet/server-route.h"
 
 struct kubelet_config;
+struct options;
 struct server; /* opaque */
 
 enum server_lookup { SERVER_FOUND, SERVER_NO_POD, SERVER_NO_CONTAINER };
@@ -65,6 +67,7 @@ struct server_options {
                                             serverTLSBootstrap; NULL: the above; borrowed */
         const char *const *addresses;    /* of the node, for that certificate; NULL-terminated */
         struct kube_session *session;    /* borrowed; NULL: standalone */
+        const struct options *agent;     /* the command line, for /flagz; borrowed; may be NULL */
         int api_fd, healthz_fd; /* listening, from the fd store; -1: they are made. Owned */
         struct server_ops ops;
 };

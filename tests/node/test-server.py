@@ -340,6 +340,19 @@ class Views(Node):
         self.assertEqual((status, config["kind"], config["apiVersion"]), (200, "KubeletConfiguration", "kubelet.config.k8s.io/v1beta1"))
         self.assertEqual(config["authentication"]["x509"]["clientCAFile"], f"{self.pki}/ca.crt")
 
+    def test_statusz_and_flagz_are_text_for_people_and_objects_for_who_asks(self):
+        status, body = self.ask("/statusz")
+        self.assertEqual(status, 200)
+        self.assertRegex(body.decode(), r"^\nkubelet statusz\nWarning: .*\n\nStarted: .* UTC 20\d\d\nUp: 0 hr 0\d min \d\d sec\n")
+        self.assertRegex(body.decode(), r"Binary version: 1\.\d+\.\d+\nEmulation version: 1\.\d+\nPaths: /attach .* /statusz\n$")
+        for kind in ("Statusz", "Flagz"):
+            accept = f"Accept: application/json;as={kind};v=v1beta1;g=config.k8s.io"
+            status, body = self.ask("/" + kind.lower(), headers=(accept,))
+            shown = json.loads(body)
+            self.assertEqual((status, shown["kind"], shown["apiVersion"], shown["metadata"]), (200, kind, "config.k8s.io/v1beta1", {"name": "kubelet"}))
+            self.assertEqual(self.ask("/" + kind.lower(), headers=("Accept: application/json",))[0], 406)
+        self.assertTrue(self.ask("/flagz")[1].startswith(b"\nkubelet flagz\nWarning: "))
+
     def test_each_of_the_fine_grained_rights_opens_its_own_view_alone(self):
         for right, path in (("pods", "/pods"), ("pods", "/runningpods/"), ("configz", "/configz"), ("healthz", "/healthz"), ("log", "/logs/")):
             who = f"only-{right}"

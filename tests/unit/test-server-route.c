@@ -87,6 +87,8 @@ TEST(paths_find_their_handlers)
                 { "/stats/summary/x", ROUTE_UNKNOWN },
                 { "/configz", ROUTE_CONFIGZ },
                 { "/configz/x", ROUTE_NONE },
+                { "/statusz", ROUTE_STATUSZ },
+                { "/flagz", ROUTE_FLAGZ },
                 { "/runningpods/", ROUTE_RUNNING_PODS },
                 { "/runningpods/x", ROUTE_UNKNOWN },
                 { "/run/a/b", ROUTE_UNKNOWN },
