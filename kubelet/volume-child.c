@@ -144,6 +144,9 @@ static int on_end(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_
 
         if (waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
                 return 0;
+        /* its source first: a child just forked may hold the pidfd, which would then stay in epoll
+         */
+        c->end = sd_event_source_disable_unref(c->end);
         c->pidfd = safe_close(c->pidfd);
         tell(c);
         return 0;
