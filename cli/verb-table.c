@@ -117,6 +117,18 @@ const struct verb verbs[] = {
                 .run = verb_timeline,
         },
         {
+                .name = "dash",
+                .arguments = "",
+                .help = "this node on a whole screen, as it goes",
+                .description =
+                        "Pods and their containers with what they use against their limits, "
+                        "curves of the last half minute, restarts, and the newest events. One key "
+                        "each: l logs, s a shell, e explain, t timeline, / filter, c containers or "
+                        "pods alone, ? help, q quit. It goes on with the API server away, and says "
+                        "so when skiffd is away until it is back. Colours honour NO_COLOR.",
+                .run = verb_dash,
+        },
+        {
                 .name = "logs",
                 .arguments = "POD [CONTAINER]",
                 .help = "what a container has written",

@@ -116,6 +116,7 @@ int verb_completion(struct invocation *in, struct err *err);
 int verb_config(struct invocation *in, struct err *err);
 int verb_containers(struct invocation *in, struct err *err);
 int verb_cp(struct invocation *in, struct err *err);
+int verb_dash(struct invocation *in, struct err *err);
 int verb_doctor(struct invocation *in, struct err *err);
 int verb_explain(struct invocation *in, struct err *err);
 int verb_events(struct invocation *in, struct err *err);

@@ -596,6 +596,75 @@ metadata: {name: web}
         self.assertEqual(self.node.http("GET", "/v1/plan")["code"], 405)
 
 
+class Dash(NodeTest):
+    """A real terminal: tmux."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.node.put("web", ("main", "echo from the log; " + FOREVER), ("side", FOREVER))
+        cls.node.wait_ready("web")
+
+    def tmux(self, *words):
+        return subprocess.run(["tmux", "-S", self.node.folder + "/tmux", "-f", "/dev/null", *words],
+                              capture_output=True, text=True, timeout=30, check=True).stdout
+
+    def type(self, *keys):
+        self.tmux("send-keys", "-t", "dash", *keys)
+
+    def wait(self, pattern):
+        screen = ""
+
+        def look():
+            nonlocal screen
+            screen = self.tmux("capture-pane", "-p", "-t", "dash")
+            return re.search(pattern, screen)
+        wait_for(f"'{pattern}' on the screen", look, 20, lambda: screen)
+        return screen
+
+    def test_the_node_is_on_a_real_terminal_and_keys_work(self):
+        if not shutil.which("tmux"):
+            self.skipTest("tmux is not installed")
+        self.tmux("new-session", "-d", "-s", "dash", "-x", "110", "-y", "30",
+                  f"env LC_ALL=C.UTF-8 SKIFF_SOCKET={self.node.socket} {self.node.program} dash; echo ended with $?; sleep 100")
+        self.addCleanup(self.tmux, "kill-server")
+        screen = self.wait(r"(?m)^default/web-node-1 +Running +2/2 ")
+        self.assertRegex(screen, r"(?m)^  main +Running ")
+        self.assertRegex(screen, r"(?m)^EVENTS")
+        self.tmux("resize-window", "-t", "dash", "-x", "60", "-y", "12")
+        self.wait(r"(?m)\A.*\n(.*\n){1,9}  side +Running")
+        self.tmux("resize-window", "-t", "dash", "-x", "110", "-y", "30")
+        self.type("/", "nothing", "Enter")
+        self.wait("nothing that the filter lets through")
+        self.type("Escape")
+        self.wait(r"(?m)^  side")
+        self.type("j", "l")
+        self.wait(r"(?m)^from the log")
+        self.type("C-c")
+        self.wait("Enter goes back")
+        self.type("Enter")
+        self.wait(r"(?m)^default/web-node-1")
+        self.type("e")
+        self.wait("Enter goes back")
+        self.type("Enter")
+        self.wait(r"(?m)^default/web-node-1")
+        self.type("s")
+        self.wait(r"(?m)[#$] *$")
+        self.type("echo $((40 + 2)); exit", "Enter")
+        self.wait(r"(?m)^default/web-node-1")
+        self.node.stop(kill=True)
+        screen = self.wait(r"\Acannot reach skiffd.*trying again|\Acannot reach skiffd")
+        self.assertIn("default/web-node-1", screen)
+        self.node.start()
+        self.wait(r"\Anode-1 ")
+        self.type("q")
+        self.wait("ended with 0")
+
+    def test_without_a_terminal_it_says_so(self):
+        done = self.node.call("dash")
+        self.assertEqual((done.returncode, "expected a terminal" in done.stderr), (2, True))
+
+
 class Contents(NodeTest):
     """Images written out, and read against their digests."""
 
