@@ -10,8 +10,9 @@
 #include "base/text.h"
 #include "kubelet/pod-observe.h"
 
-#define PERIOD_USEC (120 * USEC_PER_SEC)
-#define RETRY_USEC  (2 * USEC_PER_SEC)
+#define PERIOD_USEC        (120 * USEC_PER_SEC)
+#define FOLDERS_FIRST_USEC (100 * USEC_PER_MSEC)
+#define RETRY_USEC         (2 * USEC_PER_SEC)
 
 struct stopping { /* one sandbox on its way out */
         struct orphans *owner;
@@ -26,12 +27,21 @@ struct orphans {
         void *userdata;
         sd_event_source *timer; /* owned */
         struct list stopping;   /* owned */
+        struct backoff folders; /* that could not be removed yet */
 };
 
 static void look_again(struct orphans *o, usec_t pause)
 {
         sd_event_source_set_time(o->timer, now_monotonic() + pause);
         sd_event_source_set_enabled(o->timer, SD_EVENT_ONESHOT);
+}
+
+static void look_again_by(struct orphans *o, usec_t pause)
+{
+        uint64_t due;
+
+        if (sd_event_source_get_time(o->timer, &due) < 0 || due > now_monotonic() + pause)
+                look_again(o, pause);
 }
 
 static void stopping_free(struct stopping *s)
@@ -184,6 +194,7 @@ static bool has_sandbox(struct orphans *o, const char *uid)
 static void look_for_folders(struct orphans *o)
 {
         _cleanup_strv_ char **uids = NULL;
+        bool all = true;
 
         if (volumes_list_pods(o->ctx->volumes, &uids) < 0)
                 return;
@@ -192,12 +203,17 @@ static void look_for_folders(struct orphans *o)
 
                 if (o->is_known(*uid, o->userdata) || has_sandbox(o, *uid))
                         continue;
-                if (volumes_teardown_orphan(o->ctx->volumes, *uid, &err) < 0)
-                        log_warn(
-                                0,
+                if (volumes_teardown_orphan(o->ctx->volumes, *uid, &err) < 0) {
+                        all = false;
+                        log_info(
                                 "Folder of pod '%s' belongs to no pod any more, but cannot be removed yet: %s",
                                 *uid, err_text(&err));
+                }
         }
+        if (all)
+                backoff_reset(&o->folders);
+        else /* a volume that is being unmounted takes a moment, one that is in use takes long */
+                look_again_by(o, backoff_next(&o->folders));
 }
 
 /* "<ns>_<name>_<uid>" */
@@ -244,7 +260,10 @@ int orphans_new(const struct context *ctx, bool (*is_known)(const char *uid, voi
 
         if (!o)
                 return err_sys(err, -ENOMEM, "start looking for orphans");
-        *o = (struct orphans){ .ctx = ctx, .is_known = is_known, .userdata = userdata };
+        *o = (struct orphans){ .ctx = ctx,
+                               .is_known = is_known,
+                               .userdata = userdata,
+                               .folders = { FOLDERS_FIRST_USEC, PERIOD_USEC, 0 } };
         list_init(&o->stopping);
         r = sd_event_add_time(ctx->event, &o->timer, CLOCK_MONOTONIC, 0, USEC_PER_SEC, on_timer, o);
         if (r >= 0)

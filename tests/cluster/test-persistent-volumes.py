@@ -265,7 +265,7 @@ def the_agent_is_killed_while_volumes_are_used_come_and_go(t):
     t.cluster.start("node-1/skiffd")
     wait_for("its mounts come off", lambda: not mounts_of(t, "node-1", uid))
     expect(os.path.exists(gone + "/f"), "the data went with the pod")
-    expect(not os.path.exists(os.path.join(t.cluster.node_folder("node-1"), "root", "pods", uid)), "the pod's folder is still there")
+    wait_for("the pod's folder goes", lambda: not os.path.exists(os.path.join(t.cluster.node_folder("node-1"), "root", "pods", uid)))
     now = t.wait_ready("kept")
     expect_equal(now["status"]["containerStatuses"][0]["containerID"], before["status"]["containerStatuses"][0]["containerID"], "its container")
     t.kubectl("exec", "kept", "--", "sh", "-c", "echo still > /s/f")
