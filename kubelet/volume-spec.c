@@ -17,6 +17,29 @@ static_assert(JSON_ARRAY_COUNT(struct volume_spec, node_terms, n_node_terms) ==
                       JSON_ARRAY_COUNT(struct pod, node_terms, n_node_terms),
               "pod_node_terms counts right behind the pointer");
 
+/* A driver's name may have capitals, unlike the names of objects. */
+static int decode_driver(const json_t *value, void *member, const void *arg, struct err *err)
+{
+        char **s = member;
+        int r = decode_string(value, s, arg, err);
+        _cleanup_free_ char *small = NULL;
+
+        if (r < 0)
+                return r;
+        small = strdup(*s);
+        if (!small)
+                return err_sys(err, -ENOMEM, "read driver");
+        for (char *p = small; *p; p++)
+                if (*p >= 'A' && *p <= 'Z')
+                        *p += 'a' - 'A';
+        if (!is_dns_subdomain(small))
+                return err_set_kind(err, -EINVAL, ERR_BAD_INPUT,
+                                    "'%s': expected the name of a CSI driver: a DNS subdomain, "
+                                    "which may have capitals",
+                                    *s);
+        return 0;
+}
+
 /* ---- sources ---- */
 static const struct json_field pv_secret_fields[] = { /* clang-format off */
         { "name",      decode_dns_subdomain, FIELD(volume_secret, name), JSON_REQUIRED, NULL },
@@ -39,7 +62,7 @@ static const struct json_field nfs_fields[] = {
         {}
 };
 static const struct json_field csi_fields[] = {
-        { "driver",               decode_dns_subdomain, FIELD(volume_spec, csi.driver), JSON_REQUIRED, NULL },
+        { "driver",               decode_driver,     FIELD(volume_spec, csi.driver), JSON_REQUIRED, NULL },
         { "volumeHandle",         decode_text,       FIELD(volume_spec, csi.handle), 0, NULL },
         { "fsType",               decode_text,       FIELD(volume_spec, fs_type), 0, NULL },
         { "readOnly",             decode_bool,       FIELD(volume_spec, csi.source_read_only), 0, NULL },

@@ -78,12 +78,12 @@ TEST(a_csi_source_is_read_with_its_secrets)
 {
         _cleanup_(volume_spec_freep)
         struct volume_spec *s = spec_of(
-                "'csi':{'driver':'d.example','volumeHandle':'h','fsType':'xfs','readOnly':true,"
+                "'csi':{'driver':'D.Example','volumeHandle':'h','fsType':'xfs','readOnly':true,"
                 "'volumeAttributes':{'a':'b'},'nodeStageSecretRef':{'name':'s','namespace':'n'}}",
                 "");
 
         CHECK_INT(s->kind, VOLUME_SPEC_CSI);
-        CHECK_STR(s->csi.driver, "d.example");
+        CHECK_STR(s->csi.driver, "D.Example");
         CHECK_STR(s->csi.handle, "h");
         CHECK_STR(s->fs_type, "xfs");
         CHECK(s->csi.source_read_only);
