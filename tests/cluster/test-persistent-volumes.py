@@ -116,7 +116,7 @@ def a_pod_waits_for_its_claim_and_says_so(t):
                  rf'error processing PVC {t.namespace}/data: failed to fetch PVC from API server: .*"data" (not found|is forbidden)')
     make_claim(t)
     t.wait_event("p", "FailedMount", rf"error processing PVC {t.namespace}/data: PVC is not bound")
-    expect_equal(t.status("p")["state"]["waiting"]["reason"], "ContainerCreating", "reason of the container")
+    wait_for("the container waits", lambda: t.status("p").get("state", {}).get("waiting", {}).get("reason") == "ContainerCreating")
     make_volume(t, "a", "node-1", local={"path": path})
     t.wait_ready("p")
 
