@@ -358,6 +358,10 @@ static void on_server_is_back(void *userdata)
 {
         struct kube_watch *w = userdata;
 
+        /* pauses that the one before the outage made us learn: after a few outages nobody would see
+         * a change for a minute */
+        backoff_reset(&w->backoff);
+        w->last_relist_usec = 0;
         if (!w->stream && !w->page)
                 arm(w, random_u32() % SHORT_PAUSE_USEC);
 }

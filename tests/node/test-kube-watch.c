@@ -465,6 +465,29 @@ TEST(a_server_that_was_away_is_found_again_within_a_second)
         finish(&s);
 }
 
+/* As one that is being mended: each time it comes back it has forgotten what was before. */
+TEST(a_server_that_goes_again_and_again_is_listed_at_once_each_time)
+{
+        struct seen s;
+
+        begin(&s);
+        for (int i = 0; i < 4; i++) {
+                char name[8];
+                usec_t since;
+
+                snprintf(name, sizeof name, "b%d", i);
+                fault(&s, "status", "\"watch\":true", "\"code\":410,\"reason\":\"Expired\"");
+                fake_control(api, "{\"op\":\"down\",\"seconds\":1.2}");
+                RUN_UNTIL(s.event, !kube_session_is_connected(s.session, NULL));
+                RUN_UNTIL(s.event, kube_session_is_connected(s.session, NULL));
+                since = now_monotonic();
+                add(&s, name);
+                RUN_UNTIL(s.event, strstr(story(&s), name));
+                CHECK(now_monotonic() - since < USEC_PER_SEC);
+        }
+        finish(&s);
+}
+
 TEST(all_watches_of_a_session_find_the_server_again_though_one_knocks)
 {
         static const struct kube_watch_ops ops = { on_event, on_synced };
