@@ -450,3 +450,21 @@ void byte_stream_shutdown(struct byte_stream *s)
         }
         shutdown(s->fd, SHUT_WR);
 }
+
+int socket_send_pending(int fd, struct strbuf *b, bool last)
+{
+        while (b->len > 0) {
+                ssize_t n = send(fd, b->data, b->len, MSG_NOSIGNAL);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        return 0;
+                if (n < 0)
+                        return -errno;
+                strbuf_consume(b, (size_t)n);
+        }
+        if (last)
+                shutdown(fd, SHUT_WR);
+        return 0;
+}

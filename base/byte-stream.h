@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 struct byte_stream; /* opaque */
 struct ssl_st;      /* OpenSSL's SSL */
@@ -61,5 +62,8 @@ ssize_t byte_stream_flush(struct byte_stream *s);
 size_t byte_stream_queued(const struct byte_stream *s);
 /* Bytes that the kernel still holds because the peer has not taken them. */
 size_t byte_stream_unacknowledged(const struct byte_stream *s);
+/* The same of a plain socket, for what waits in @b: sends what it takes, and then, if that was the
+ * @last, that no more comes. 0, or negative: the connection broke. */
+int socket_send_pending(int fd, struct strbuf *b, bool last);
 /* Tells the peer that no more comes (close_notify and FIN); reading goes on. */
 void byte_stream_shutdown(struct byte_stream *s);

@@ -51,17 +51,23 @@ static char *say_broken(const struct grpc_call *c, const struct http_response *r
         return text_printf("socket '%s': %s", c->socket, err_text(response->err));
 }
 
-static void on_done(struct http_request *request, const struct http_response *response,
-                    void *userdata)
+struct grpc_answer grpc_answer_of(struct http_request *request,
+                                  const struct http_response *response)
 {
-        struct grpc_call *c = userdata;
-        const struct grpc_answer answer = {
+        return (struct grpc_answer){
                 .http_status = response->status,
                 .grpc_status = http_response_header(request, "grpc-status"),
                 .grpc_message = http_response_header(request, "grpc-message"),
                 .body = response->body,
                 .body_len = response->body_len,
         };
+}
+
+static void on_done(struct http_request *request, const struct http_response *response,
+                    void *userdata)
+{
+        struct grpc_call *c = userdata;
+        const struct grpc_answer answer = grpc_answer_of(request, response);
         _cleanup_err_ struct err err = { 0 };
         _cleanup_free_ char *why = NULL;
         struct grpc_result result = { .code = GRPC_INTERNAL };

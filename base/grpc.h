@@ -34,3 +34,9 @@ struct grpc_options {
 int grpc_start(sd_event *event, const struct grpc_options *options, struct grpc_call **ret,
                struct err *err);
 struct grpc_call *grpc_cancel(struct grpc_call *c); /* done is not called; NULL is fine */
+
+struct http_request;
+struct http_response;
+/* What an answer over HTTP/2 says; borrowed from both. */
+struct grpc_answer grpc_answer_of(struct http_request *request,
+                                  const struct http_response *response);

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/grpc.h"
 #include "base/text.h"
 #include "kubelet/grpc-health.h"
 #include "kubelet/redirect.h"
@@ -320,13 +321,7 @@ static void on_grpc_done(struct http_request *request, const struct http_respons
                          void *userdata)
 {
         struct attempt *a = userdata;
-        const struct grpc_answer answer = {
-                .http_status = response->status,
-                .grpc_status = http_response_header(request, "grpc-status"),
-                .grpc_message = http_response_header(request, "grpc-message"),
-                .body = response->body,
-                .body_len = response->body_len,
-        };
+        const struct grpc_answer answer = grpc_answer_of(request, response);
         _cleanup_free_ char *why = NULL;
         char timeout[TIME_TEXT_MAX];
 

@@ -63,20 +63,7 @@ static void set_events(struct forward *f)
 /* Writes what waits for the pod. Negative: the connection broke. */
 static int flush_pending(struct forward *f)
 {
-        while (f->pending.len > 0) {
-                ssize_t n = send(f->fd, f->pending.data, f->pending.len, MSG_NOSIGNAL);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno == EAGAIN)
-                        return 0;
-                if (n < 0)
-                        return -errno;
-                strbuf_consume(&f->pending, (size_t)n);
-        }
-        if (f->client_ended)
-                shutdown(f->fd, SHUT_WR);
-        return 0;
+        return socket_send_pending(f->fd, &f->pending, f->client_ended);
 }
 
 /* One piece of what the pod sent. Negative: the connection broke. */

@@ -187,20 +187,7 @@ static void update_reading(struct session *s)
 /* Writes what waits for the pod. Negative: the connection broke. */
 static int flush_pending(struct pair *p)
 {
-        while (p->pending.len > 0) {
-                ssize_t n = send(p->fd, p->pending.data, p->pending.len, MSG_NOSIGNAL);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno == EAGAIN)
-                        return 0;
-                if (n < 0)
-                        return -errno;
-                strbuf_consume(&p->pending, (size_t)n);
-        }
-        if (p->client_ended)
-                shutdown(p->fd, SHUT_WR);
-        return 0;
+        return socket_send_pending(p->fd, &p->pending, p->client_ended);
 }
 
 static bool is_over(const struct pair *p)
