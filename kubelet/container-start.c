@@ -427,6 +427,33 @@ static struct container_input input_of(struct container_start *s, const struct i
         };
 }
 
+/* @services is the caller's to free. */
+static int find_services(const struct context *ctx, const struct pod *pod,
+                         const struct service_info ***services, struct container_input *in,
+                         struct err *err)
+{
+        int r = ctx->services ? services_for(ctx->services, pod->namespace,
+                                             pod->enable_service_links, services, &in->n_services)
+                              : 0;
+
+        if (r < 0)
+                return err_sys(err, r, "read the services");
+        in->services = *services;
+        return 0;
+}
+
+/* @devices is the caller's to free. */
+static int find_host_devices(struct oci_device **devices, struct container_input *in,
+                             struct err *err)
+{
+        int r = host_devices_read(devices, &in->n_host_devices);
+
+        if (r < 0)
+                return err_sys(err, r, "read the host's devices");
+        in->host_devices = *devices;
+        return 0;
+}
+
 /* Everything is here: the spec is built and handed to the runtime. */
 static int create(struct container_start *s, const struct image_info *image, struct err *err)
 {
@@ -468,19 +495,10 @@ static int create(struct container_start *s, const struct image_info *image, str
                 r = pod_hostname(pod, ctx->config->cluster_domain, ctx->node_name, &hostname,
                                  &domain, err);
         in.hostname = hostname;
-        if (r == 0 && ctx->services) {
-                r = services_for(ctx->services, pod->namespace, pod->enable_service_links,
-                                 &services, &in.n_services);
-                if (r < 0)
-                        return err_sys(err, r, "read the services");
-                in.services = services;
-        }
-        if (r == 0 && c->security && c->security->privileged == 1) {
-                r = host_devices_read(&devices, &in.n_host_devices);
-                in.host_devices = devices;
-                if (r < 0)
-                        r = err_sys(err, r, "read the host's devices");
-        }
+        if (r == 0)
+                r = find_services(ctx, pod, &services, &in, err);
+        if (r == 0 && c->security && c->security->privileged == 1)
+                r = find_host_devices(&devices, &in, err);
         if (r == 0)
                 r = collect_mounts(s, &in, mounts, &paths, err);
         if (r == 0)

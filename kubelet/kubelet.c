@@ -12,12 +12,12 @@
 #include "base/text.h"
 #include "kubelet/context.h"
 #include "kubelet/credentials.h"
-#include "kubelet/csi.h"
 #include "kubelet/evictor.h"
 #include "kubelet/front.h"
 #include "kubelet/lease.h"
 #include "kubelet/mirrors.h"
 #include "kubelet/node-cgroups.h"
+#include "kubelet/node-images.h"
 #include "kubelet/node-pressure.h"
 #include "kubelet/node-shutdown.h"
 #include "kubelet/node-status.h"
@@ -26,9 +26,7 @@
 #include "kubelet/root-mount.h"
 #include "kubelet/runtime-class.h"
 #include "kubelet/services.h"
-#include "kubelet/volume-csi.h"
-#include "kubelet/volume-local.h"
-#include "kubelet/volume-nfs.h"
+#include "kubelet/volume-drivers.h"
 
 struct kubelet {
         const struct options *options;       /* borrowed */
@@ -46,10 +44,8 @@ struct kubelet {
         struct kube_session *session;    /* borrowed from them */
         struct runtime *rt;
         struct object_cache *objects;
-        struct node_volumes *node_volumes;
+        struct volume_drivers *volume_drivers;
         struct volumes *volumes;
-        struct csi *csi;                     /* NULL: standalone */
-        struct volume_csi_kind *csi_volumes; /* likewise */
         struct handlers *handlers;
         struct events *events;
         struct termination_counts *ended;
@@ -150,51 +146,6 @@ static json_t *taints_json(const struct kubelet_config *c)
         return list;
 }
 
-struct image_list {
-        const struct image_info **images;
-        size_t n, cap;
-};
-
-static void collect_image(const struct image_info *i, void *userdata)
-{
-        struct image_list *l = userdata;
-
-        if (l->n == l->cap) {
-                const struct image_info **grown = realloc(l->images,
-                                                          (l->cap * 2 + 16) * sizeof *grown);
-
-                if (!grown)
-                        return;
-                l->images = grown;
-                l->cap = l->cap * 2 + 16;
-        }
-        l->images[l->n++] = i;
-}
-
-static int biggest_first(const void *a, const void *b)
-{
-        const struct image_info *x = *(const struct image_info *const *)a;
-        const struct image_info *y = *(const struct image_info *const *)b;
-
-        return x->size > y->size ? -1 : x->size < y->size;
-}
-
-static json_t *images_json(const struct kubelet *k)
-{
-        struct image_list l = { 0 };
-        json_t *list = json_array();
-        int32_t max = k->config->node_status_max_images;
-
-        image_foreach(k->rt, collect_image, &l);
-        if (l.n)
-                qsort(l.images, l.n, sizeof *l.images, biggest_first);
-        for (size_t i = 0; i < l.n && (max < 0 || i < (size_t)max); i++)
-                node_images_add(list, l.images[i]->repo_digests, l.images[i]->repo_tags,
-                                l.images[i]->size);
-        free(l.images);
-        return list;
-}
-
 static void on_fill_node(struct node_input *in, void *userdata)
 {
         struct kubelet *k = userdata;
@@ -209,8 +160,8 @@ static void on_fill_node(struct node_input *in, void *userdata)
         json_decref(k->images);
         json_decref(k->volumes_in_use);
         in->taints = k->taints = taints_json(k->config);
-        in->images = k->images = images_json(k);
-        in->volumes_in_use = k->volumes_in_use = node_volumes_in_use(k->node_volumes);
+        in->images = k->images = node_images_list(k->rt, k->config->node_status_max_images);
+        in->volumes_in_use = k->volumes_in_use = node_volumes_in_use(k->ctx.node_volumes);
         in->not_ready = all_why_not_ready(k);
         in->warning = k->warning;
         in->memory_pressure = node_pressure_has(k->pressure, EVICTION_MEMORY_PRESSURE);
@@ -260,7 +211,7 @@ static void on_node(const json_t *node, void *userdata)
         if (cidrs && *cidrs)
                 set_pod_cidrs(k, cidrs);
         mirrors_node_changed(k->mirrors);
-        node_volumes_set_node(k->node_volumes, node);
+        node_volumes_set_node(k->ctx.node_volumes, node);
 }
 
 static void on_in_use_changed(void *userdata)
@@ -634,78 +585,31 @@ static void fill_context(struct kubelet *k)
         ctx->objects = k->objects;
 }
 
-/* A driver or a CSIDriver object came, went or changed. */
-static void on_csi_changed(void *userdata)
+static int start_volume_drivers(struct kubelet *k, struct err *err)
 {
-        struct kubelet *k = userdata;
-
-        node_volumes_driver_changed(k->node_volumes, VOLUME_SPEC_CSI);
-        if (k->node_volumes)
-                node_volumes_driver_changed(k->node_volumes, VOLUME_SPEC_CSI);
-}
-
-/* Without the API there are no volumes of such drivers, and nobody to tell of them. */
-static int start_csi(struct kubelet *k, struct err *err)
-{
-        const struct csi_options options = { .session = k->session,
-                                             .root_dir = k->options->root_dir,
-                                             .node_name = k->node_name,
-                                             .node_uid = on_node_uid,
-                                             .on_changed = on_csi_changed,
-                                             .userdata = k };
-
-        struct volume_csi_options volumes = { .event = k->ctx.event,
-                                              .session = k->session,
-                                              .root_dir = k->options->root_dir,
-                                              .node_name = k->node_name };
-        int r;
-
-        if (!k->session)
-                return 0;
-        r = csi_new(k->ctx.event, &options, &k->csi, err);
-        volumes.csi = k->csi;
-        return r < 0 ? r : volume_csi_new(&volumes, &k->csi_volumes, err);
-}
-
-/* What drivers mount, and each driver; then what an earlier skiffd left mounted. */
-static int start_node_volumes(struct kubelet *k, struct err *err)
-{
-        const struct node_volumes_options options = { .root_dir = k->options->root_dir,
-                                                      .node_name = k->node_name,
-                                                      .on_in_use_changed = on_in_use_changed,
-                                                      .userdata = k };
-        const struct {
-                enum volume_spec_kind kind;
-                const struct volume_driver *ops;
-                void *driver;
-        } drivers[] = {
-                { VOLUME_SPEC_HOST_PATH, &volume_host_path_driver, k->ctx.event },
-                { VOLUME_SPEC_LOCAL, &volume_local_driver, k->ctx.event },
-                { VOLUME_SPEC_NFS, &volume_nfs_driver, k->ctx.event },
-        };
-        int r = start_csi(k, err);
+        const struct volume_drivers_options options = { .session = k->session,
+                                                        .root_dir = k->options->root_dir,
+                                                        .node_name = k->node_name,
+                                                        .node_uid = on_node_uid,
+                                                        .on_in_use_changed = on_in_use_changed,
+                                                        .userdata = k };
+        int r = volume_drivers_new(k->ctx.event, &options, &k->volume_drivers, err);
 
         if (r == 0)
-                r = node_volumes_new(k->ctx.event, &options, &k->node_volumes, err);
-        for (size_t i = 0; i < ARRAY_SIZE(drivers) && r == 0; i++)
-                r = node_volumes_add_driver(k->node_volumes, drivers[i].kind, drivers[i].ops,
-                                            drivers[i].driver, err);
-        if (r == 0 && k->csi_volumes)
-                r = node_volumes_add_driver(k->node_volumes, VOLUME_SPEC_CSI, &volume_csi_driver,
-                                            k->csi_volumes, err);
-        return r < 0 ? r : node_volumes_observe(k->node_volumes, err);
+                k->ctx.node_volumes = volume_drivers_volumes(k->volume_drivers);
+        return r;
 }
 
 static int start_shared(struct kubelet *k, struct err *err)
 {
         struct context *ctx = &k->ctx;
-        int r = start_node_volumes(k, err);
+        int r = start_volume_drivers(k, err);
         const struct volumes_options volumes = {
                 .root_dir = k->options->root_dir,
                 .private_dir = k->private_dir,
                 .session = k->session,
                 .objects = k->objects,
-                .nodes = k->node_volumes,
+                .nodes = k->ctx.node_volumes,
                 .allocatable = on_allocatable,
                 .userdata = k,
         };
@@ -721,7 +625,6 @@ static int start_shared(struct kubelet *k, struct err *err)
         if (r == 0)
                 r = image_puller_new(ctx, &k->puller, err);
         ctx->volumes = k->volumes;
-        ctx->node_volumes = k->node_volumes;
         ctx->handlers = k->handlers;
         ctx->events = k->events;
         ctx->ended = k->ended = termination_counts_new();
@@ -921,9 +824,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
         termination_counts_free(k->ended);
         handlers_free(k->handlers);
         volumes_free(k->volumes);
-        node_volumes_free(k->node_volumes);
-        volume_csi_free(k->csi_volumes);
-        csi_free(k->csi);
+        volume_drivers_free(k->volume_drivers);
         object_cache_free(k->objects);
         runtime_free(k->rt);
         credentials_free(k->credentials);
