@@ -21,43 +21,11 @@
 #include "kubelet/volume-nfs.h"
 #include "kubelet/volume-sub-path.h"
 #include "tests/check.h"
+#include "tests/kernel/volume-folder.h"
 #include "tests/unit/pod-fixture.h"
 
 #define PATIENCE_USEC (10 * USEC_PER_SEC)
 #define FAKE_NFS      "/sbin/mount.nfs"
-
-static char dir[64]; /* a tmpfs: the kubelet's root directory, and what volumes are made of */
-
-static const char *path_of(const char *name)
-{
-        static char bufs[4][512];
-        static unsigned at;
-        char *buf = bufs[at++ % 4];
-
-        snprintf(buf, sizeof bufs[0], "%s/%s", dir, name);
-        return buf;
-}
-
-static void leave(void)
-{
-        umount2(dir, MNT_DETACH);
-        rmdir(dir);
-}
-
-static void enter(void)
-{
-        if (!dir[0]) {
-                if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
-                        check_skip_all("not root, or no mount namespaces");
-                CHECK_INT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-                snprintf(dir, sizeof dir, "/tmp/skiff-volumes-XXXXXX");
-                CHECK(mkdtemp(dir) != NULL);
-                atexit(leave);
-                log_open("test-node-volumes", LOG_ERR);
-        }
-        umount2(dir, MNT_DETACH);
-        CHECK_INT(mount("test", dir, "tmpfs", 0, "mode=0755"), 0);
-}
 
 /* ---- a driver that does what it is told ---- */
 struct fake {
@@ -149,9 +117,10 @@ static void on_event(_unused_ bool is_warning, const char *reason, const char *m
 
 static void start(struct world *w)
 {
-        const struct node_volumes_options options = {
-                .root_dir = dir, .node_name = "n1", .on_in_use_changed = on_in_use, .userdata = w
-        };
+        const struct node_volumes_options options = { .root_dir = volume_folder(),
+                                                      .node_name = "n1",
+                                                      .on_in_use_changed = on_in_use,
+                                                      .userdata = w };
 
         CHECK_INT(node_volumes_new(w->event, &options, &w->volumes, NULL), 0);
         CHECK_INT(node_volumes_add_driver(w->volumes, VOLUME_SPEC_CSI, &fake_driver, &w->fake,
@@ -168,7 +137,7 @@ static void start(struct world *w)
 
 static void begin(struct world *w)
 {
-        enter();
+        volume_folder_enter("test-node-volumes");
         *w = (struct world){ 0 };
         CHECK(sd_event_new(&w->event) >= 0);
         start(w);
@@ -442,7 +411,7 @@ TEST(a_target_that_became_a_link_is_not_followed)
         begin(&w);
         CHECK_INT(mkdir(path_of("data"), 0700), 0);
         CHECK_INT(mkdir(path_of("victim"), 0700), 0);
-        _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = open(volume_folder(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         CHECK_INT(fs_mkdir_p_at(fd, "pods/u1/volumes/kubernetes.io~local-volume", 0750), 0);
         CHECK_INT(symlink(path_of("victim"),
                           path_of("pods/u1/volumes/kubernetes.io~local-volume/pv1")),

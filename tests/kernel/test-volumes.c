@@ -25,6 +25,7 @@
 #include "kubelet/volume-host-path.h"
 #include "kubelet/volume-sub-path.h"
 #include "tests/check.h"
+#include "tests/kernel/volume-folder.h"
 #include "tests/unit/pod-fixture.h"
 
 #define POD_DIR "root/pods/u1"
@@ -32,38 +33,10 @@
 
 enum { ATTEMPTS = 4000 };
 
-static char dir[64]; /* a tmpfs: root/, private/, outside/ */
-
-static const char *path_of(const char *name)
-{
-        static char bufs[4][512];
-        static unsigned at;
-        char *buf = bufs[at++ % 4];
-
-        snprintf(buf, sizeof bufs[0], "%s/%s", dir, name);
-        return buf;
-}
-
-static void leave(void)
-{
-        umount2(dir, MNT_DETACH);
-        rmdir(dir);
-}
-
 static void enter(void)
 {
-        if (!dir[0]) {
-                if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
-                        check_skip_all("not root, or no mount namespaces");
-                CHECK_INT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-                snprintf(dir, sizeof dir, "/tmp/skiff-volumes-XXXXXX");
-                CHECK(mkdtemp(dir) != NULL);
-                atexit(leave);
-                log_open("test-volumes", LOG_ERR); /* it says each failed attempt */
-        }
         umask(022);
-        umount2(dir, MNT_DETACH);
-        CHECK_INT(mount("test", dir, "tmpfs", 0, "mode=0755"), 0);
+        volume_folder_enter("test-volumes");
         CHECK_INT(mkdir(path_of("outside"), 0755), 0);
         CHECK_INT(mkdir(path_of("outside/t"), 0755), 0);
         CHECK_INT(mknod(path_of("outside/t/canary"), S_IFREG | 0600, 0), 0);
@@ -105,7 +78,7 @@ static int bind_sub_path(const char *sub_path, int root, const char *place)
         int r = sub_path_bind(path_of("volume"), sub_path, root, place, "v", "c", &err);
 
         /* it goes into the pod's status: no path of the host's */
-        CHECK(r == 0 || !strstr(err_text(&err), dir));
+        CHECK(r == 0 || !strstr(err_text(&err), volume_folder()));
         return r;
 }
 
