@@ -79,6 +79,10 @@ static inline const struct instance *newest_instance(const struct container_obse
         return c->n_instances ? &c->instances[0] : NULL;
 }
 
+/* Makes a sandbox, unless one is on its way or it is too early for the next try. */
+void pod_worker_ensure_sandbox(struct pod_worker *w, const struct pod_actions *actions);
+/* True when there is no live sandbox; else its stop is on the way. */
+bool pod_worker_ensure_sandbox_stopped(struct pod_worker *w, const struct observation *o);
 /* Starts and stops what @actions says, each thing once. */
 void pod_worker_sync_containers(struct pod_worker *w, const struct observation *o,
                                 const struct pod_actions *actions);
