@@ -420,12 +420,8 @@ static void on_volumes_changed(void *userdata)
 }
 
 /* What a container waits for may be here now, or what failed for the lack of it may work. */
-static void on_objects_changed(void *userdata)
+static void retry_containers(struct pod_worker *w)
 {
-        struct pod_worker *w = userdata;
-
-        if (pod_objects_runtime_class(w->objects))
-                w->sandbox_retry_at = 0;
         for (size_t i = 0; i < w->n_slots; i++) {
                 struct slot *s = &w->slots[i];
 
@@ -438,9 +434,19 @@ static void on_objects_changed(void *userdata)
         pod_worker_poke(w);
 }
 
+static void on_objects_changed(void *userdata)
+{
+        struct pod_worker *w = userdata;
+
+        if (pod_objects_runtime_class(w->objects))
+                w->sandbox_retry_at = 0;
+        retry_containers(w);
+}
+
+/* Of a pod that has ended nothing is left to retry, its objects neither. */
 void pod_worker_services_synced(struct pod_worker *w)
 {
-        on_objects_changed(w);
+        retry_containers(w);
 }
 
 void pod_worker_kill(struct pod_worker *w, int64_t grace_sec, const char *reason,

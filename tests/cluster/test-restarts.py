@@ -7,7 +7,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from skifftest import Failure, brief, condition, container, expect, expect_equal, script, shell, test, wait_for, web
+from skifftest import Failure, brief, condition, container, expect, expect_equal, pod, script, shell, test, wait_for, web
 
 OUTAGE = float(os.environ.get("SKIFF_OUTAGE_SECONDS", "120"))
 AGENT, PROXY = "node-1/skiffd", "node-1/skiff-netproxy"
@@ -208,6 +208,25 @@ def api_is_up(t):
         return t.api.request("GET", "readyz")[0] == 200
     except OSError:
         return False
+
+
+@test(alone=True, skiff_only=True)
+def a_pod_that_has_ended_and_stays_in_the_api_is_no_trouble_when_the_api_server_returns(t):
+    kept = pod("kept", shell("c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"), node="node-1")
+    kept["metadata"]["finalizers"] = ["example.org/kept"]
+    t.create("Pod", kept)
+    t.cleanups.append(lambda: t.get("Pod", "kept") and t.patch("Pod", "kept", {"metadata": {"finalizers": None}}))
+    t.wait_ready("kept")
+    t.delete("Pod", "kept", gracePeriodSeconds=5)
+    wait_for("all but the finalizer is done", lambda: t.get("Pod", "kept")["metadata"].get("deletionGracePeriodSeconds") == 0)
+    kill(t, "kube-apiserver")
+    t.cluster.start("kube-apiserver")
+    wait_for("the API server is back", lambda: api_is_up(t), timeout=60)
+    t.run("next", shell("c", "sleep 1000"), node="node-1")
+    t.wait_ready("next")
+    expect(t.cluster.runs(AGENT), "the agent does not run any more")
+    t.patch("Pod", "kept", {"metadata": {"finalizers": None}})
+    t.wait_gone("Pod", "kept")
 
 
 @test(alone=True, skiff_only=True)

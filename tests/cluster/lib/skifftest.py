@@ -453,7 +453,9 @@ def main(folder, patterns=(), at_once=6):
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         running = [pool.submit(run_one, cluster, function, seconds) for function, alone, _, seconds in wanted if not alone]
         results += [done.result() for done in running]
+    results.append(agents_live(cluster, "agents live after the tests that ran side by side"))
     results += [run_one(cluster, function, seconds) for function, alone, _, seconds in wanted if alone]
+    results.append(agents_live(cluster, "agents live after all tests"))
     results.append(namespaces_go(cluster))
     return sum(results), len(results) - sum(results)
 
@@ -464,6 +466,14 @@ def closing_line(passed, failed):
         print("failed: " + line)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
+
+
+def agents_live(cluster, name):
+    """A check of its own: nobody starts an agent again that died by itself, as systemd would."""
+    began = time.monotonic()
+    nodes = sorted(os.listdir(cluster.folder + "/nodes")) if cluster.is_skiff else []
+    dead = [f"{node}/{agent}" for node in nodes for agent in ("skiffd", "skiff-netproxy") if not cluster.runs(f"{node}/{agent}")]
+    return row(name, began, dead and "    does not run any more: " + ", ".join(dead))
 
 
 def namespaces_go(cluster):
