@@ -3,10 +3,12 @@
  * shells and so on are this program again, on the same terminal.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -60,14 +62,19 @@ static void set_capacity(struct dash_model *m)
 
 static void wait_for_enter(void)
 {
-        int c;
+        struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+        char c = 0;
 
         printf("\n-- Enter goes back --");
         fflush(stdout);
-        do
-                c = getc(stdin);
-        while (c != '\n' && c != EOF);
-        clearerr(stdin);
+        while (c != '\n' && !must_end) {
+                ssize_t n = read(STDIN_FILENO, &c, 1);
+
+                if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+                        return;
+                if (n < 0) /* a resize is no Enter */
+                        poll(&input, 1, -1);
+        }
 }
 
 /* Ctrl-C is for them alone. */

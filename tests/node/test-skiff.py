@@ -642,6 +642,8 @@ class Dash(NodeTest):
         self.wait(r"(?m)^from the log")
         self.type("C-c")
         self.wait("Enter goes back")
+        self.tmux("resize-window", "-t", "dash", "-x", "100", "-y", "30")  # is no Enter
+        time.sleep(0.3)  # tmux may tell of it late
         self.type("Enter")
         self.wait(r"(?m)^default/web-node-1")
         self.type("e")
